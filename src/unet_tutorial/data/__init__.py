@@ -1,0 +1,1 @@
+"""From folders of pictures to batches: find, check, split, load, augment."""

@@ -1,0 +1,36 @@
+"""Which part of the data a pair belongs to."""
+
+from unet_tutorial.data.pairs import Pair
+from unet_tutorial.errors import UserError
+
+# Shares of the file names, in their order: the first 70 % train.
+TRAIN_UNTIL, VAL_UNTIL = 0.70, 0.80
+
+
+def split_pairs(pairs: list[Pair]) -> dict[str, list[Pair]]:
+    """Split into ``train`` (70 %), ``val`` (10 %) and ``test`` (20 %).
+
+    The names are sorted and cut into three contiguous blocks, the same in
+    every folder. Frames of a drive follow each other, so shuffling them would
+    put near-copies of test frames into training.
+
+    Raises:
+        UserError: if there are fewer than three names.
+    """
+    stems = sorted({pair.stem for pair in pairs})
+    if len(stems) < 3:
+        raise UserError(
+            f"{len(stems)} distinct file names cannot be split into train, val and "
+            "test; at least 3 are needed"
+        )
+    # Each part gets at least one name, however few there are.
+    train_end = min(max(round(TRAIN_UNTIL * len(stems)), 1), len(stems) - 2)
+    val_end = min(max(round(VAL_UNTIL * len(stems)), train_end + 1), len(stems) - 1)
+    part_of = {
+        stem: "train" if i < train_end else "val" if i < val_end else "test"
+        for i, stem in enumerate(stems)
+    }
+    parts: dict[str, list[Pair]] = {"train": [], "val": [], "test": []}
+    for pair in pairs:
+        parts[part_of[pair.stem]].append(pair)
+    return parts

@@ -1,0 +1,1 @@
+"""A seeded generator of road scenes with their masks: the embedded data set."""
