@@ -1,0 +1,105 @@
+"""Every score, from one confusion matrix over a whole data set."""
+
+import torch
+from torch import Tensor
+
+from unet_tutorial.classes import ROAD_LINES, ROADS, VEHICLES
+
+# In the Lyft frames, 600 rows high, the camera car's own hood begins at row 496.
+HOOD_TOP = 496 / 600
+
+
+class ConfusionMatrix:
+    """Counts of pixels by true class (rows) and predicted class (columns).
+
+    Scores are read from the counts of the whole data set, never averaged over
+    images or batches: a class that is rare in one image weighs what it weighs
+    in all. A class that occurs nowhere scores NaN and is left out of means.
+
+    Args:
+        num_classes: C; ids are 0 to C-1.
+        ignore_index: pixels whose true id is this are not counted.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int | None = None) -> None:
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+
+    def update(self, predicted: Tensor, mask: Tensor) -> None:
+        """Count predicted ids against true ids, two integer tensors of one shape."""
+        self.counts = self.counts.to(mask.device)
+        if self.ignore_index is not None:
+            valid = mask != self.ignore_index
+            predicted, mask = predicted[valid], mask[valid]
+        cells = mask.flatten().long() * self.num_classes + predicted.flatten().long()
+        counts = torch.bincount(cells, minlength=self.num_classes**2)
+        self.counts += counts.reshape(self.num_classes, self.num_classes)
+
+    def _hits_misses_false_alarms(self) -> tuple[Tensor, Tensor, Tensor]:
+        counts = self.counts.double()
+        hits = counts.diagonal()
+        return hits, counts.sum(1) - hits, counts.sum(0) - hits
+
+    def iou(self) -> Tensor:
+        """Intersection over union of each class, [C], 0 to 1; NaN where absent."""
+        hits, misses, false_alarms = self._hits_misses_false_alarms()
+        return self._where_present(hits / (hits + misses + false_alarms))
+
+    def dice(self) -> Tensor:
+        """Dice coefficient of each class, [C], 0 to 1; NaN where absent."""
+        return self.f_score(beta=1)
+
+    def f_score(self, beta: float) -> Tensor:
+        """F score of each class, [C], 0 to 1; beta above 1 favours recall."""
+        hits, misses, false_alarms = self._hits_misses_false_alarms()
+        weighted = (1 + beta**2) * hits
+        return self._where_present(
+            weighted / (weighted + beta**2 * misses + false_alarms)
+        )
+
+    def _where_present(self, scores: Tensor) -> Tensor:
+        return torch.where(self.counts.sum(1) > 0, scores, torch.nan)
+
+    def miou(self) -> float:
+        """Mean IoU over the classes that occur."""
+        return float(self.iou().nanmean())
+
+    def mean_dice(self) -> float:
+        """Mean Dice coefficient over the classes that occur."""
+        return float(self.dice().nanmean())
+
+    def pixel_accuracy(self) -> float:
+        """Share of pixels with the right class."""
+        return float(self.counts.diagonal().sum() / self.counts.sum())
+
+
+def lyft_target(mask: Tensor) -> Tensor:
+    """Reduce 13 classes to those of the Lyft Perception Challenge.
+
+    Road lines count as road, and the camera car's own hood counts as nothing.
+
+    Args:
+        mask: [..., H, W], class ids 0 to 12.
+
+    Returns:
+        Class ids [..., H, W] with 0 other, 1 road, 2 vehicle.
+    """
+    road = (mask == ROADS) | (mask == ROAD_LINES)
+    vehicle = mask == VEHICLES
+    hood_top = round(HOOD_TOP * mask.shape[-2])
+    vehicle[..., hood_top:, :] = False
+    return road.long() + 2 * vehicle.long()
+
+
+def lyft_score(confusion: ConfusionMatrix) -> float:
+    """The challenge's accuracy, 0 to 100: 100 (F0.5 of road + F2 of vehicle) / 2.
+
+    Its penalty for slow programs is left out. The challenge's board was scored
+    on a hidden drive with labels of its own, so a local score does not compare
+    with it. NaN where road or vehicle does not occur.
+
+    Args:
+        confusion: three classes, as :func:`lyft_target` makes them.
+    """
+    return float(50 * (confusion.f_score(beta=0.5)[1] + confusion.f_score(beta=2)[2]))
