@@ -1,0 +1,287 @@
+"""The command line: parse, call one function, print."""
+
+# Modules that need torch are imported inside the commands, so that --help and
+# faulty calls answer at once.
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from unet_tutorial.errors import UserError
+
+console = Console()
+errors = Console(stderr=True)
+
+
+class _Group(typer.core.TyperGroup):
+    """Commands whose errors for people are printed as one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            errors.print(
+                f"error: {error}",
+                style="red",
+                markup=False,
+                soft_wrap=True,
+                highlight=False,
+            )
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            errors.print("stopped; call the same command again to go on", style="red")
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="U-Nets for road scenes: data, training, prediction and the book's notebooks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data_app = typer.Typer(help="Make or check a data set.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """Height and width, from ``96x128``."""
+    try:
+        height, width = map(int, text.lower().split("x"))
+    except ValueError:
+        raise typer.BadParameter(
+            f"'{text}' is no size; write HEIGHTxWIDTH, as 96x128"
+        ) from None
+    return height, width
+
+
+Size = Annotated[str, typer.Option(metavar="HxW", help="Height x width in pixels.")]
+Data = Annotated[
+    Path, typer.Option("--data", help="Folder with CameraRGB beside CameraSeg.")
+]
+RunFolder = Annotated[Path, typer.Option("--run", help="Folder of a finished run.")]
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Any]:
+    """A bar on the terminal; yields a function that takes the number done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    hidden = not errors.is_terminal
+    with Progress(*columns, console=errors, transient=True, disable=hidden) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done, *_: bar.update(task, completed=done)
+
+
+@data_app.command("make")
+def data_make(
+    out: Annotated[Path, typer.Option(help="New folder.")],
+    count: Annotated[int, typer.Option(help="Number of pairs.")] = 400,
+    size: Size = "240x320",
+    seed: Annotated[int, typer.Option(help="Same seed, same pairs.")] = 0,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="One folder instead of dataA to dataE.")
+    ] = False,
+) -> None:
+    """Render the embedded data set: road scenes with masks in the Lyft layout."""
+    from unet_tutorial.town.drive import make_town
+
+    height_width = _parse_size(size)
+    with _progress("rendering", count) as advance:
+        make_town(out, count, height_width, seed, flat, on_pair=advance)
+    console.print(f"{count} pairs in {out}")
+
+
+@data_app.command("check")
+def data_check(
+    folder: Annotated[Path, typer.Argument(help="Folder to check.")],
+) -> None:
+    """Decode every pair once: a table if all is well, else a line for each fault."""
+    from unet_tutorial.classes import CLASS_NAMES
+    from unet_tutorial.data.pairs import check_pairs
+
+    with _progress("checking", 1) as advance:
+        report = check_pairs(folder, on_pair=lambda done, total: advance(done / total))
+    if report.faults:
+        for fault in report.faults:
+            print(fault)
+        errors.print(f"{len(report.faults)} faults in {folder}", style="red")
+        raise typer.Exit(1)
+    sizes = ", ".join(f"{h}x{w} ({n})" for (h, w), n in report.sizes.most_common())
+    table = Table(
+        title=f"{folder}: {len(report.pairs)} pairs, {sizes}", title_justify="left"
+    )
+    for column in ("id", "class"):
+        table.add_column(column)
+    table.add_column("share of pixels", justify="right")
+    for class_id, name in enumerate(CLASS_NAMES):
+        share = report.pixels[class_id] / report.pixels.sum()
+        table.add_row(str(class_id), name, f"{100 * share:.3f} %")
+    console.print(table)
+
+
+@app.command()
+def train(
+    data: Data,
+    model: Annotated[str, typer.Option(help="scratch or resnet34.")],
+    out: Annotated[Path, typer.Option(help="New folder for the run.")],
+    epochs: Annotated[int, typer.Option(help="Times through the data.")] = 100,
+    size: Size = "96x128",
+    seed: Annotated[
+        int, typer.Option(help="Decides weights, order and mirroring.")
+    ] = 0,
+    encoder_weights: Annotated[
+        str,
+        typer.Option(
+            help="imagenet, none, a file, or auto: imagenet where it can be had."
+        ),
+    ] = "auto",
+) -> None:
+    """Train a network on the train split: Dice loss, Adam at 0.0005."""
+    from unet_tutorial.training import Config, epoch_line, fit
+
+    config = Config(
+        model, _parse_size(size), epochs, seed=seed, encoder_weights=encoder_weights
+    )
+    with _progress("training", epochs) as advance:
+
+        def on_epoch(row: dict[str, float]) -> None:
+            advance(row["epoch"])
+            console.print(epoch_line(row), highlight=False)
+
+        run = fit(config, data, out, on_epoch=on_epoch)
+    if model == "resnet34":
+        used = run.manifest["encoder_weights_used"]
+        console.print(f"the encoder started from these weights: {used}")
+    console.print(f"run in {out}, best epoch {run.manifest['best_epoch']}")
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: Data,
+    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
+    out: Annotated[
+        Path | None, typer.Option(help="Write the scores to this JSON file.")
+    ] = None,
+) -> None:
+    """Score a run on the test split, at the masks' own size."""
+    from unet_tutorial.data.pairs import find_pairs
+    from unet_tutorial.data.split import split_pairs
+    from unet_tutorial.files import write_json
+    from unet_tutorial.prediction import Predictor, score
+    from unet_tutorial.runs import load_run
+
+    pairs = find_pairs(data)
+    if split != "all":
+        parts = split_pairs(pairs)
+        if split not in parts:
+            raise UserError(
+                f"split '{split}' is not known: choose one of {', '.join(parts)}, all"
+            )
+        pairs = parts[split]
+    predictor = Predictor(load_run(run))
+    with _progress("scoring", len(pairs)) as advance:
+        scores, _ = score(predictor, pairs, on_pair=advance)
+    scores |= {"split": split, "pairs": len(pairs), "data": str(data), "run": str(run)}
+    if out is not None:
+        write_json(out, scores)
+    table = Table(
+        title=f"{run} on {data} ({split}, {len(pairs)} pairs)", title_justify="left"
+    )
+    for column in ("class", "IoU", "Dice"):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for name, values in scores["per_class"].items():
+        table.add_row(name, *(_number(values[key]) for key in ("iou", "dice")))
+    table.add_section()
+    table.add_row("mean", _number(scores["miou"]), _number(scores["dice"]))
+    console.print(table)
+    console.print(f"pixel accuracy {_number(scores['pixel_accuracy'])}")
+    lyft = _number(scores["lyft_score"], 2)
+    console.print(f"Lyft score (local, not comparable with the board) {lyft}")
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "absent" if value is None else f"{value:.{digits}f}"
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="Folder for masks and overlays.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],
+) -> None:
+    """Write for each image its mask in the Lyft format and an overlay."""
+    from unet_tutorial.prediction import Predictor, predict_files
+    from unet_tutorial.runs import load_run
+
+    predictor = Predictor(load_run(run))
+    with _progress("predicting", len(images)) as advance:
+        predict_files(predictor, images, out, on_image=advance)
+    console.print(f"{len(images)} masks and overlays in {out}")
+
+
+@app.command()
+def notebooks(
+    profile: Annotated[
+        str, typer.Option(help="A file of notebooks/profiles.")
+    ] = "laptop",
+    data: Annotated[
+        str | None, typer.Option(help="Data set instead of the profile's.")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="One notebook and those it needs.")
+    ] = None,
+) -> None:
+    """Execute the stale notebooks by papermill and lay out the book's pages."""
+    from unet_tutorial import notebooks as runner
+
+    table = Table(title=f"notebooks, profile {profile}", title_justify="left")
+    table.add_column("notebook")
+    table.add_column("seconds", justify="right")
+    table.add_column("")
+    with console.status("looking at data and notebooks ...") as status:
+
+        def show(progress: runner.Progress) -> None:
+            line = (
+                f"notebook {progress.position}/{progress.count} {progress.notebook}, "
+                f"cell {progress.cell}/{progress.cells}, about "
+                f"{progress.seconds_left / 60:.1f} min left"
+            )
+            if console.is_terminal:
+                status.update(line)
+            elif progress.cell == 1:
+                console.print(line, highlight=False)
+
+        outcomes = runner.run_notebooks(
+            Path.cwd(), profile, data, only, on_progress=show
+        )
+    for outcome in outcomes:
+        table.add_row(
+            outcome.name,
+            f"{outcome.seconds:.1f}",
+            "executed" if outcome.fresh else "unchanged",
+        )
+    table.add_section()
+    table.add_row(
+        "executed now", f"{sum(o.seconds for o in outcomes if o.fresh):.1f}", ""
+    )
+    console.print(table)

@@ -1,0 +1,374 @@
+"""Execute stale notebooks by papermill, and lay out the pages of the book."""
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import papermill
+import yaml
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from unet_tutorial.data.pairs import digest_pairs, find_pairs
+from unet_tutorial.errors import UserError
+from unet_tutorial.files import read_json, whole_file, write_json
+from unet_tutorial.town.drive import is_town, renew_town
+
+# What no notebook imports: a change there makes no result stale.
+NOT_IN_RESULTS = {"cli.py", "__main__.py", "notebooks.py"}
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A text notebook: what it declares about itself.
+
+    ``needs`` names the notebooks whose runs it reads; ``seconds`` is about how
+    long it takes by profile on two cores, for the estimate of the time left.
+    """
+
+    path: Path
+    parameters: frozenset[str]
+    needs: tuple[str, ...]
+    seconds: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``seconds`` of a notebook's last execution; ``fresh`` if that was now."""
+
+    name: str
+    seconds: float
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the execution stands: the notebook, its cell, and the seconds left."""
+
+    notebook: str
+    position: int
+    count: int
+    cell: int
+    cells: int
+    seconds_left: float
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Read what a text notebook declares.
+
+    Raises:
+        UserError: if it has no ``parameters`` cell, or more than one.
+    """
+    source = jupytext.read(path)
+    cells = [
+        cell for cell in source.cells if "parameters" in cell.metadata.get("tags", [])
+    ]
+    if len(cells) != 1:
+        raise UserError(
+            f"{path}: has {len(cells)} cells tagged 'parameters'; it needs exactly one"
+        )
+    declared = {
+        target.id
+        for statement in ast.parse(cells[0].source).body
+        for target in getattr(
+            statement, "targets", [getattr(statement, "target", None)]
+        )
+        if isinstance(target, ast.Name)
+    }
+    about = source.metadata.get("unet_tutorial", {})
+    return Notebook(
+        path,
+        frozenset(declared),
+        tuple(about.get("needs", ())),
+        dict(about.get("seconds", {})),
+    )
+
+
+def find_notebooks(folder: Path) -> list[Notebook]:
+    """All text notebooks of a folder, in the order of their numbers."""
+    return [read_notebook(path) for path in sorted(folder.glob("[0-9]*.py"))]
+
+
+def read_profile(path: Path, notebooks: Iterable[Notebook]) -> dict[str, Any]:
+    """Read a profile: papermill parameters, each known to at least one notebook.
+
+    Raises:
+        UserError: if there is no such profile or it names an unknown parameter.
+    """
+    if not path.is_file():
+        known = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml")))
+        raise UserError(f"profile '{path.stem}' does not exist: choose one of {known}")
+    profile = yaml.safe_load(path.read_text())
+    known_names = {name for notebook in notebooks for name in notebook.parameters}
+    unknown = sorted(set(profile) - known_names)
+    if unknown:
+        raise UserError(
+            f"{path}: no notebook has a parameter {', '.join(unknown)}; "
+            f"there are {', '.join(sorted(known_names))}"
+        )
+    return profile
+
+
+def run_notebooks(
+    root: Path,
+    profile_name: str,
+    data_dir: str | None = None,
+    only: str | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> list[Outcome]:
+    """Execute what is stale, then lay out the pages under ``_build/PROFILE/site``.
+
+    A notebook is stale if its source, its parameters, the library, the data, or
+    a notebook that it needs has changed since it was last executed.
+
+    Args:
+        root: the checkout.
+        profile_name: a file of ``notebooks/profiles``.
+        data_dir: use this data set instead of the profile's.
+        only: execute this notebook and those that it needs, and no others.
+        on_progress: called at the start of each cell.
+
+    Raises:
+        UserError: if a profile, a notebook or the data cannot be used, or a cell fails.
+    """
+    notebooks = find_notebooks(root / "notebooks")
+    profile = read_profile(
+        root / "notebooks/profiles" / f"{profile_name}.yaml", notebooks
+    )
+    if data_dir is not None:
+        profile["data_dir"] = data_dir
+    wanted = _with_needs(notebooks, only)
+    build = root / "_build" / profile_name
+    data_digest = _ready_data(root, profile)
+    library_digest = _digest(sorted(_library_files()))
+
+    stale: list[tuple[Notebook, dict[str, Any], str]] = []
+    fingerprints: dict[str, str] = {}
+    stamps = {notebook.name: _read_stamp(build, notebook) for notebook in notebooks}
+    for notebook in notebooks:
+        chosen = {
+            key: value for key, value in profile.items() if key in notebook.parameters
+        }
+        parts = [notebook.path.read_text(), chosen, library_digest, data_digest]
+        parts += [fingerprints[name] for name in notebook.needs]
+        fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        fingerprints[notebook.name] = fingerprint
+        if (
+            notebook.name in wanted
+            and stamps[notebook.name].get("fingerprint") != fingerprint
+        ):
+            stale.append((notebook, chosen, fingerprint))
+
+    clock = _Clock([n for n, _, _ in stale], profile_name, stamps)
+    for position, (notebook, chosen, fingerprint) in enumerate(stale, start=1):
+
+        def on_cell(
+            cell: int, cells: int, name: str = notebook.name, at: int = position
+        ) -> None:
+            on_progress(
+                Progress(name, at, len(stale), cell, cells, clock.seconds_left())
+            )
+
+        clock.start(notebook)
+        executed = _execute(root, build, notebook, chosen, on_cell)
+        seconds = round(clock.stop(), 1)
+        page = build / "pages" / f"{notebook.name}.ipynb"
+        with whole_file(page) as temporary:
+            nbformat.write(executed, temporary)
+        # The stamp comes last: it says that page and results are whole.
+        stamps[notebook.name] = {"fingerprint": fingerprint, "seconds": seconds}
+        write_json(build / "stamps" / f"{notebook.name}.json", stamps[notebook.name])
+
+    seconds_by_name = {
+        name: stamp["seconds"] for name, stamp in stamps.items() if stamp
+    }
+    write_json(
+        build / "results" / "build.json",
+        {
+            "profile": profile_name,
+            "seconds": seconds_by_name,
+            "total": sum(seconds_by_name.values()),
+        },
+    )
+    lay_out_pages(root, build)
+    fresh = {notebook.name for notebook, _, _ in stale}
+    return [
+        Outcome(notebook.name, stamps[notebook.name]["seconds"], notebook.name in fresh)
+        for notebook in notebooks
+        if notebook.name in wanted
+    ]
+
+
+def lay_out_pages(root: Path, build: Path) -> None:
+    """Put sources and executed notebooks together as the book's tree, ``build/site``.
+
+    Only what changed is copied, so that Sphinx rebuilds only what changed.
+    """
+    site = build / "site"
+    sources = {
+        Path("_config.yml"): root / "_config.yml",
+        Path("_toc.yml"): root / "_toc.yml",
+    }
+    for origin, below in (
+        (root / "book", Path("book")),
+        (build / "pages", Path("book")),
+        (build / "results", Path("book/results")),
+    ):
+        for path in origin.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                sources[below / path.relative_to(origin)] = path
+    for place, origin in sources.items():
+        target = site / place
+        if not target.exists() or target.read_bytes() != origin.read_bytes():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(origin, target)
+    for path in site.rglob("*"):
+        inside = path.relative_to(site)
+        if path.is_file() and inside.parts[0] != "src" and inside not in sources:
+            path.unlink()
+    # The pages include the library's code from here.
+    if not (site / "src").exists():
+        (site / "src").symlink_to(
+            os.path.relpath(root / "src", site), target_is_directory=True
+        )
+
+
+def _with_needs(notebooks: list[Notebook], only: str | None) -> set[str]:
+    by_name = {notebook.name: notebook for notebook in notebooks}
+    if only is None:
+        return set(by_name)
+    if only not in by_name:
+        raise UserError(
+            f"notebook '{only}' does not exist: choose one of {', '.join(by_name)}"
+        )
+    wanted: set[str] = set()
+    queue = [only]
+    while queue:
+        name = queue.pop()
+        wanted.add(name)
+        queue += by_name[name].needs
+    return wanted
+
+
+def _ready_data(root: Path, profile: dict[str, Any]) -> str:
+    """Make the embedded data set if the profile uses it, and name the content."""
+    folder = root / profile["data_dir"]
+    if is_town(folder) or not folder.exists():
+        town = {
+            name: profile[name] for name in ("num_scenes", "scene_size", "scene_seed")
+        }
+        renew_town(
+            folder, town["num_scenes"], tuple(town["scene_size"]), town["scene_seed"]
+        )
+    return digest_pairs(find_pairs(folder))
+
+
+def _library_files() -> list[Path]:
+    package = Path(__file__).parent
+    return [path for path in package.rglob("*.py") if path.name not in NOT_IN_RESULTS]
+
+
+def _digest(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _read_stamp(build: Path, notebook: Notebook) -> dict[str, Any]:
+    """What the last execution left, or nothing if its page is not there any more."""
+    stamp = build / "stamps" / f"{notebook.name}.json"
+    page = build / "pages" / f"{notebook.name}.ipynb"
+    return read_json(stamp) if stamp.is_file() and page.is_file() else {}
+
+
+def _execute(
+    root: Path,
+    build: Path,
+    notebook: Notebook,
+    parameters: dict[str, Any],
+    on_cell: Callable[[int, int], None],
+) -> nbformat.NotebookNode:
+    source = jupytext.read(notebook.path)
+    cells = len(source.cells) + 1  # papermill adds the one with the parameters
+    failed = build / "failed" / f"{notebook.name}.ipynb"
+    failed.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        executed = papermill.execute_notebook(
+            source,
+            str(failed),
+            parameters=parameters,
+            kernel_name="python3",
+            progress_bar=False,
+            cwd=str(root),
+            # Else each kernel warns that it talks to us in plain text.
+            extra_arguments=["--IPKernelApp.log_level=40"],
+            on_cell_start=lambda cell, cell_index: on_cell(cell_index + 1, cells),
+        )
+    except PapermillExecutionError as error:
+        raise UserError(
+            f"{notebook.path.name}: cell {error.cell_index} failed with {error.ename}: "
+            f"{error.evalue}; the notebook with the traceback is {failed}"
+        ) from error
+    except (DeadKernelError, CellTimeoutError) as error:
+        raise UserError(
+            f"{notebook.path.name}: its kernel died ({error}); is the memory enough? "
+            f"What it had done is in {failed}"
+        ) from error
+    failed.unlink()
+    return _clean(executed)
+
+
+def _clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop what differs between two equal executions: times, paths, random cell ids."""
+    notebook.metadata = nbformat.NotebookNode(
+        kernelspec=notebook.metadata.kernelspec, language_info={"name": "python"}
+    )
+    for index, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{index}"
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata.tags.append("hide-input")
+    return notebook
+
+
+class _Clock:
+    """Tell how long is left, from how long each notebook took or is said to take."""
+
+    def __init__(
+        self, stale: list[Notebook], profile: str, stamps: dict[str, dict]
+    ) -> None:
+        self.expected = {
+            notebook.name: stamps[notebook.name].get("seconds")
+            or notebook.seconds.get(profile, notebook.seconds.get("laptop", 60))
+            for notebook in stale
+        }
+        self.spent: dict[str, float] = {}
+
+    def start(self, notebook: Notebook) -> None:
+        self.current, self.began = notebook.name, time.monotonic()
+
+    def stop(self) -> float:
+        self.spent[self.current] = time.monotonic() - self.began
+        return self.spent[self.current]
+
+    def seconds_left(self) -> float:
+        done = sum(self.expected[name] for name in self.spent)
+        # This machine may be slower or faster than the one that was measured.
+        pace = sum(self.spent.values()) / done if done else 1.0
+        left = sum(self.expected.values()) - done
+        return max(left * pace - (time.monotonic() - self.began), 0)

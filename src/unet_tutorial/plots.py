@@ -1,0 +1,174 @@
+"""Every figure of the book; each function returns a figure and shows nothing."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from unet_tutorial.classes import CLASS_NAMES, COLOURS, RGB, colour_mask
+
+# Okabe and Ito's colours, told apart by colour-blind readers; the line styles
+# say the same to readers without any colour.
+CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+MODEL_TITLES = {"scratch": "U-Net from scratch", "resnet34": "ResNet34 U-Net"}
+
+sns.set_theme(style="whitegrid", context="notebook", font_scale=0.85)
+plt.rcParams.update({"figure.dpi": 100, "figure.constrained_layout.use": True})
+
+
+def plot_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> Figure:
+    """Pictures in rows, with titles over them and a legend of the classes below.
+
+    Args:
+        rows: RGB pictures [H, W, 3] uint8, or class ids [H, W], which are coloured.
+        titles: one per column, or one per picture.
+    """
+    columns = len(rows[0])
+    height, width = rows[0][0].shape[:2]
+    cell = 8.4 / max(columns, 2)
+    figure, axes = plt.subplots(
+        len(rows),
+        columns,
+        figsize=(cell * columns, cell * height / width * len(rows) + 0.95),
+        squeeze=False,
+    )
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            axis = axes[i, j]
+            axis.imshow(picture if picture.ndim == 3 else colour_mask(picture))
+            axis.set_axis_off()
+            if i * columns + j < len(titles):
+                axis.set_title(titles[i * columns + j])
+    _class_legend(figure)
+    return figure
+
+
+def plot_heat(
+    pictures: Sequence[np.ndarray], titles: Sequence[str], label: str
+) -> Figure:
+    """Maps [H, W] of values from 0 to 1 side by side, on one scale."""
+    figure, axes = plt.subplots(1, len(pictures), figsize=(8.4, 2.7), squeeze=False)
+    for axis, picture, title in zip(axes[0], pictures, titles):
+        drawn = axis.imshow(picture, cmap="viridis", vmin=0, vmax=1)
+        axis.set_axis_off()
+        axis.set_title(title)
+    figure.colorbar(drawn, ax=axes, label=label, shrink=0.85)
+    return figure
+
+
+def _class_legend(figure: Figure) -> None:
+    patches = [
+        Patch(facecolor=colour, edgecolor="black", linewidth=0.4, label=name)
+        for name, colour in zip(CLASS_NAMES, COLOURS)
+    ]
+    figure.legend(
+        handles=patches, loc="outside lower center", ncols=5, fontsize=8, frameon=False
+    )
+
+
+def colour_instances(
+    instances: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """Give each instance a colour of its own: [H, W] to [H, W, 3] uint8.
+
+    Args:
+        instances: 0 for what is no thing, else the number of a thing.
+        mask: class ids. With them a thing takes a shade of its class's colour and
+            the rest its class's colour; without them the rest is black.
+    """
+    count = int(instances.max()) + 1
+    rng = np.random.default_rng(0)
+    if mask is None:
+        # Hues a golden angle apart: neighbours in number are never alike.
+        hues = (np.arange(count) * 0.618) % 1
+        colours = plt.get_cmap("hsv")(hues)[:, :3] * rng.uniform(0.55, 1, (count, 1))
+        colours[0] = 0
+        return (colours[instances] * 255).astype(np.uint8)
+    shade = rng.uniform(0.55, 1.25, count)
+    shade[0] = 1
+    return np.clip(RGB[mask] * shade[instances][..., None], 0, 255).astype(np.uint8)
+
+
+def plot_class_shares(shares: pd.DataFrame) -> Figure:
+    """Bars of each class's share of the pixels, on a logarithmic axis.
+
+    Args:
+        shares: columns ``class``, ``share`` (0 to 1) and ``part``; a bar per row.
+    """
+    figure, axis = plt.subplots(figsize=(8, 4))
+    sns.barplot(shares, x="class", y="share", hue="part", palette=CURVES, ax=axis)
+    axis.set(yscale="log", xlabel="", ylabel="share of all pixels")
+    axis.tick_params(axis="x", rotation=45)
+    axis.legend(title="")
+    return figure
+
+
+def plot_losses(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss of training (dashed) and validation (solid) by epoch, and validation mIoU.
+
+    Args:
+        histories: a run's history for each label in the legend.
+    """
+    figure, (loss_axis, miou_axis) = plt.subplots(1, 2, figsize=(8.4, 3.4))
+    for (label, history), colour in zip(histories.items(), CURVES):
+        for part, style in (("train", "--"), ("val", "-")):
+            name = f"{label}, {'training' if part == 'train' else 'validation'}"
+            loss = history[f"{part}_loss"]
+            loss_axis.plot(
+                history["epoch"], loss, style, color=colour, marker=".", label=name
+            )
+        miou_axis.plot(
+            history["epoch"], history["val_miou"], color=colour, marker=".", label=label
+        )
+    loss_axis.set(xlabel="epoch", ylabel="Dice loss")
+    miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, 1))
+    for axis in (loss_axis, miou_axis):
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend(fontsize=8)
+    return figure
+
+
+def plot_per_class(scores: pd.DataFrame) -> Figure:
+    """Horizontal bars of each class's IoU for each model.
+
+    Args:
+        scores: columns ``class``, ``model`` and ``iou`` (0 to 1).
+    """
+    figure, axis = plt.subplots(figsize=(8, 5))
+    sns.barplot(scores, y="class", x="iou", hue="model", palette=CURVES, ax=axis)
+    axis.set(xlim=(0, 1), xlabel="IoU on the test split", ylabel="")
+    axis.legend(title="", loc="lower right")
+    return figure
+
+
+def plot_confusion(counts: np.ndarray, title: str) -> Figure:
+    """Which class is taken for which: each row sums to 1.
+
+    Args:
+        counts: [C, C], pixels by true class (rows) and predicted class (columns).
+    """
+    figure, axis = plt.subplots(figsize=(7.2, 6))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    table = pd.DataFrame(shares, CLASS_NAMES, CLASS_NAMES)
+    look = {"cmap": "cividis", "vmin": 0, "vmax": 1, "annot_kws": {"size": 7}}
+    sns.heatmap(table, annot=True, fmt=".2f", ax=axis, **look)
+    axis.set(xlabel="predicted", ylabel="true", title=title)
+    return figure
+
+
+def plot_curve(
+    x: Sequence[float], curves: Mapping[str, Sequence[float]], xlabel: str, ylabel: str
+) -> Figure:
+    """Lines over one axis, each with its own colour and style."""
+    figure, axis = plt.subplots(figsize=(6, 3.4))
+    for (label, y), colour, style in zip(
+        curves.items(), CURVES, ("-", "--", ":", "-.")
+    ):
+        axis.plot(x, y, style, color=colour, label=label)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.legend(fontsize=8)
+    return figure

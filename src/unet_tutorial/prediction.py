@@ -1,0 +1,124 @@
+"""A finished run and images in, masks and scores out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from unet_tutorial.classes import CLASS_NAMES, NUM_CLASSES, colour_mask
+from unet_tutorial.data.batches import to_network
+from unet_tutorial.data.pairs import Pair, read_image, read_pair
+from unet_tutorial.files import whole_file
+from unet_tutorial.metrics import ConfusionMatrix, lyft_score, lyft_target
+from unet_tutorial.models import build_model
+from unet_tutorial.runs import Run, load_weights
+
+
+class Predictor:
+    """A trained network that answers for images of any size.
+
+    Args:
+        run: a finished run; its best weights are used.
+        device: where the network works; by default a GPU if there is one.
+    """
+
+    def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
+        config = run.manifest["config"]
+        self.device = torch.device(
+            device or ("cuda" if torch.cuda.is_available() else "cpu")
+        )
+        self.model = build_model(config["model"], NUM_CLASSES, config["base_channels"])
+        load_weights(run.folder, self.model)
+        self.model.to(self.device).to(memory_format=torch.channels_last).eval()
+        self.resize = v2.Resize(tuple(config["size"]), antialias=True)
+
+    @torch.inference_mode()
+    def probabilities(self, image: np.ndarray) -> torch.Tensor:
+        """[H, W, 3] uint8 to the probability of each class, [C, H, W] on the device.
+
+        The network sees the image at the size it was trained at; its logits are
+        brought back to the size of the image.
+        """
+        pixels = tv_tensors.Image(torch.tensor(image).permute(2, 0, 1)).to(self.device)
+        logits = self.model(to_network(self.resize(pixels))[None])
+        logits = nn.functional.interpolate(logits, image.shape[:2], mode="bilinear")
+        return logits[0].softmax(dim=0)
+
+    def mask(self, image: np.ndarray) -> np.ndarray:
+        """[H, W, 3] uint8 to class ids, [H, W] uint8."""
+        return self.probabilities(image).argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def score(
+    predictor: Predictor,
+    pairs: list[Pair],
+    on_pair: Callable[[int], None] = lambda done: None,
+) -> tuple[dict[str, Any], ConfusionMatrix]:
+    """Score a network on pairs, at the masks' own size.
+
+    Args:
+        predictor: the network.
+        pairs: images and their masks.
+        on_pair: called with the number of pairs done, after each.
+
+    Returns:
+        The scores ``miou``, ``dice`` and ``pixel_accuracy`` from 0 to 1,
+        ``lyft_score`` from 0 to 100, ``per_class`` with ``iou`` and ``dice`` of
+        each class (None where a class does not occur), and the confusion matrix.
+    """
+    confusion = ConfusionMatrix(NUM_CLASSES)
+    road_and_vehicle = ConfusionMatrix(3)
+    for done, pair in enumerate(pairs, start=1):
+        image, mask = read_pair(pair)
+        true, predicted = torch.tensor(mask), torch.from_numpy(predictor.mask(image))
+        confusion.update(predicted, true)
+        road_and_vehicle.update(lyft_target(predicted), lyft_target(true))
+        on_pair(done)
+    per_class = zip(CLASS_NAMES, confusion.iou().tolist(), confusion.dice().tolist())
+    scores = {
+        "miou": confusion.miou(),
+        "dice": confusion.mean_dice(),
+        "pixel_accuracy": confusion.pixel_accuracy(),
+        "lyft_score": _or_none(lyft_score(road_and_vehicle)),
+        "per_class": {
+            name: {"iou": _or_none(iou), "dice": _or_none(dice)}
+            for name, iou, dice in per_class
+        },
+    }
+    return scores, confusion
+
+
+def _or_none(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return None if np.isnan(value) else value
+
+
+def predict_files(
+    predictor: Predictor,
+    images: list[Path],
+    out: Path,
+    on_image: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Write for each image its mask, ``NAME.png``, and ``NAME_overlay.png``.
+
+    The mask is in the Lyft format: class ids in the red channel.
+
+    Raises:
+        UserError: if an image cannot be read, or the folder cannot be written.
+    """
+    for done, path in enumerate(images, start=1):
+        image = read_image(path)
+        mask = predictor.mask(image)
+        in_red = np.zeros_like(image)
+        in_red[..., 0] = mask
+        overlay = (0.5 * image + 0.5 * colour_mask(mask)).astype(np.uint8)
+        for name, pixels in ((path.stem, in_red), (f"{path.stem}_overlay", overlay)):
+            with whole_file(out / f"{name}.png") as temporary:
+                Image.fromarray(pixels).save(temporary, format="PNG")
+        on_image(done)

@@ -1,0 +1,212 @@
+"""Train a network: ``fit`` calls ``setup``, ``train_one_epoch`` and ``evaluate``."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from unet_tutorial.classes import NUM_CLASSES
+from unet_tutorial.data.batches import batches, load_frames
+from unet_tutorial.data.pairs import Pair, digest_pairs, find_pairs
+from unet_tutorial.data.split import split_pairs
+from unet_tutorial.errors import UserError
+from unet_tutorial.losses import DiceLoss
+from unet_tutorial.metrics import ConfusionMatrix
+from unet_tutorial.models import build_model
+from unet_tutorial.models.resnet_unet import ResNet34UNet, load_encoder_weights
+from unet_tutorial.runs import (
+    Run,
+    begin_run,
+    check_run_folder,
+    finish_run,
+    load_run,
+    provenance,
+    save_history,
+    save_weights,
+)
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run, beside the data.
+
+    The defaults for ``epochs`` and ``learning_rate`` are those of the report.
+    """
+
+    model: str
+    size: tuple[int, int]
+    """Height and width at which the network sees the images, in pixels."""
+    epochs: int = 100
+    learning_rate: float = 0.0005
+    batch_size: int = 8
+    seed: int = 0
+    base_channels: int = 16
+    """Width of the first block of the network from scratch."""
+    encoder_weights: str = "auto"
+    """What the ResNet34 starts from, ``imagenet``, ``none``, ``auto`` or a file; see
+    :func:`unet_tutorial.models.resnet_unet.load_encoder_weights`."""
+
+
+def train_one_epoch(
+    model: nn.Module,
+    data: Batches,
+    loss_function: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    fabric: Fabric,
+) -> float:
+    """Show the network every batch once and improve it after each.
+
+    Returns:
+        The mean loss over the batches.
+    """
+    model.train()
+    losses = []
+    for image, mask in data:
+        loss = loss_function(model(image), mask)
+        optimizer.zero_grad()
+        fabric.backward(loss)
+        optimizer.step()
+        losses.append(loss.detach())
+    return torch.stack(losses).mean().item()
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, data: Batches, loss_function: nn.Module, num_classes: int
+) -> tuple[float, ConfusionMatrix]:
+    """Let the network answer without learning.
+
+    Returns:
+        The mean loss over the batches, and the confusion matrix over all pixels.
+    """
+    model.eval()
+    confusion = ConfusionMatrix(num_classes)
+    losses = []
+    for image, mask in data:
+        logits = model(image)
+        losses.append(loss_function(logits, mask))
+        confusion.update(logits.argmax(dim=1), mask)
+    return torch.stack(losses).mean().item(), confusion
+
+
+def setup(
+    config: Config, fabric: Fabric
+) -> tuple[nn.Module, torch.optim.Optimizer, str]:
+    """Build the network and its optimizer on the device.
+
+    Returns:
+        The network, the optimizer, and which weights the encoder starts from.
+    """
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, NUM_CLASSES, config.base_channels)
+    weights_used = "random"
+    if isinstance(model, ResNet34UNet):
+        weights_used = load_encoder_weights(model, config.encoder_weights)
+    model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    model, optimizer = fabric.setup(model, optimizer)
+    return model, optimizer, weights_used
+
+
+def epoch_line(row: dict[str, float]) -> str:
+    """A row of the history, in words."""
+    return (
+        f"epoch {row['epoch']:3}  training loss {row['train_loss']:.4f}  "
+        f"validation loss {row['val_loss']:.4f}  mIoU {row['val_miou']:.4f}"
+    )
+
+
+def fit(
+    config: Config,
+    data_dir: Path,
+    run_dir: Path,
+    overwrite: bool = False,
+    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+) -> Run:
+    """Train on the data set's train split, validate after each epoch, keep the best.
+
+    Writes into ``run_dir``: ``best.safetensors`` (the weights of the epoch with
+    the highest validation mIoU), ``history.csv`` (a row an epoch) and, at the
+    end, ``manifest.json`` (everything one needs to know to make the run again).
+
+    Args:
+        config: what to train, and how.
+        data_dir: a folder that :func:`unet_tutorial.data.pairs.find_pairs` can read.
+        run_dir: a new folder.
+        overwrite: replace a run that is already there.
+        on_epoch: called with each row of the history.
+
+    Raises:
+        UserError: if the configuration, the data or the folder cannot be used.
+    """
+    started = time.perf_counter()
+    _check(config)
+    check_run_folder(run_dir, overwrite)
+    parts = split_pairs(find_pairs(data_dir))
+    fabric = Fabric(accelerator="auto", devices=1)
+    model, optimizer, weights_used = setup(config, fabric)
+    train = load_frames(parts["train"], config.size)
+    val = load_frames(parts["val"], config.size)
+    begin_run(run_dir)
+    loss_function = DiceLoss()
+    order = torch.Generator().manual_seed(config.seed)
+
+    history: list[dict[str, float]] = []
+    for epoch in range(1, config.epochs + 1):
+        shuffled = batches(train, config.batch_size, fabric.device, order)
+        train_loss = train_one_epoch(model, shuffled, loss_function, optimizer, fabric)
+        in_order = batches(val, config.batch_size, fabric.device)
+        val_loss, confusion = evaluate(model, in_order, loss_function, NUM_CLASSES)
+        row = {
+            "epoch": epoch,
+            "train_loss": train_loss,
+            "val_loss": val_loss,
+            "val_miou": confusion.miou(),
+            "val_dice": confusion.mean_dice(),
+            "val_pixel_accuracy": confusion.pixel_accuracy(),
+        }
+        if not history or row["val_miou"] > max(past["val_miou"] for past in history):
+            save_weights(run_dir, model)
+        history.append(row)
+        save_history(run_dir, history)
+        on_epoch(row)
+
+    best = max(history, key=lambda past: past["val_miou"])
+    finish_run(
+        run_dir,
+        {
+            "config": asdict(config),
+            "encoder_weights_used": weights_used,
+            "parameters": sum(weight.numel() for weight in model.parameters()),
+            "data": _describe_data(data_dir, parts),
+            "best_epoch": int(best["epoch"]),
+            "seconds": round(time.perf_counter() - started, 1),
+            **provenance(),
+        },
+    )
+    return load_run(run_dir)
+
+
+def _check(config: Config) -> None:
+    for name in ("epochs", "batch_size", "base_channels"):
+        if getattr(config, name) < 1:
+            raise UserError(f"{name} is {getattr(config, name)}; it must be at least 1")
+    if min(config.size) < 32:
+        raise UserError(
+            f"size {config.size[0]}x{config.size[1]}: both sides must be at least 32"
+        )
+
+
+def _describe_data(data_dir: Path, parts: dict[str, list[Pair]]) -> dict[str, Any]:
+    return {
+        "folder": data_dir.name,
+        "digest": digest_pairs([pair for part in parts.values() for pair in part]),
+        "pairs": {name: len(part) for name, part in parts.items()},
+    }
