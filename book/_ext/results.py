@@ -1,0 +1,131 @@
+"""Sphinx: numbers by reference, and the origin of every page that shows results.
+
+- The role ``{result}`` puts a number of ``results/FILE.json`` into the text:
+  ``{result}`07_scratch.test.miou:.3f``` reads ``test.miou`` of
+  ``results/07_scratch.json`` and formats it as Python does. A missing file or
+  key is a warning, which fails the build.
+- A page with a results file of its own name says at its foot where its results
+  came from; each of its figures names the run under its caption.
+- An image without alternative text is a warning.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxRole
+from sphinx.util.typing import ExtensionMetadata
+
+RESULTS = Path("book/results")
+logger = logging.getLogger(__name__)
+
+
+def look_up(root: Path, reference: str) -> str:
+    """The formatted value that ``FILE.KEY.KEY:FORMAT`` points to.
+
+    Raises:
+        KeyError: with a sentence, if there is no such file, key or format.
+    """
+    path, _, form = reference.partition(":")
+    name, *keys = path.split(".")
+    file = root / RESULTS / f"{name}.json"
+    if not file.is_file():
+        raise KeyError(f"there is no {RESULTS / file.name}")
+    value: Any = json.loads(file.read_text())
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            raise KeyError(f"{RESULTS / file.name} has no '{key}' ({path})")
+        value = value[key]
+    if value is None:
+        return "absent"
+    if isinstance(value, dict | list):
+        raise KeyError(f"'{path}' is no single value")
+    try:
+        return format(value, form)
+    except ValueError as error:
+        raise KeyError(f"'{form}' does not format {value!r}: {error}") from error
+
+
+class ResultRole(SphinxRole):
+    """``{result}`FILE.KEY:FORMAT```."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        root = Path(self.env.srcdir)
+        name = self.text.partition(".")[0]
+        self.env.note_dependency(str(root / RESULTS / f"{name}.json"))
+        try:
+            text = look_up(root, self.text)
+        except KeyError as error:
+            logger.warning("result: %s", error.args[0], location=self.get_location())
+            text = "missing"
+        return [nodes.inline(text, text, classes=["result"])], []
+
+
+class ResultsOrigin(SphinxTransform):
+    """Say under each figure and at the foot of a page which run made its results."""
+
+    # Before Sphinx collects the files to be offered for download.
+    default_priority = 400
+
+    def apply(self, **kwargs: Any) -> None:
+        name = Path(self.env.docname).name
+        file = Path(self.env.srcdir) / RESULTS / f"{name}.json"
+        if not file.is_file():
+            return
+        self.env.note_dependency(str(file))
+        origin = json.loads(file.read_text())["provenance"]
+        short = f"Run: profile {origin['profile']}, data {origin['data']}."
+        for caption in self.document.findall(nodes.caption):
+            caption += nodes.inline("", f" {short}", classes=["origin"])
+        state = " with local changes" if origin["dirty"] else ""
+        long = (
+            f"Results of this page: profile {origin['profile']}, "
+            f"data {origin['data']}, {origin['device']}, "
+            f"torch {origin['versions']['torch']}, {origin['date']}, "
+            f"commit {origin['commit'] or 'unknown'}{state}. Make them again with "
+        )
+        paragraph = nodes.paragraph("", long, classes=["origin"])
+        command = f"make book PROFILE={origin['profile']}"
+        paragraph += nodes.literal(command, command)
+        paragraph += nodes.Text("; every number is in ")
+        link = addnodes.download_reference(
+            "",
+            "",
+            nodes.literal("", file.name),
+            reftarget=f"/{RESULTS / file.name}",
+            refdoc=name,
+        )
+        paragraph += [link, nodes.Text(".")]
+        self.document.children[-1].append(paragraph)
+
+
+def check_alternative_text(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Warn of each image that says nothing to a reader who cannot see it."""
+    for image in doctree.findall(nodes.image):
+        alt = image.get("alt", "").strip()
+        if not alt or alt in image["uri"]:
+            logger.warning(
+                "image without alternative text: %s", image["uri"], location=docname
+            )
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_role("result", ResultRole())
+    app.add_transform(ResultsOrigin)
+    app.connect("doctree-resolved", check_alternative_text)
+    # The theme's "live code" button loads a script from another host.
+    app.connect("builder-inited", drop_live_code, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def drop_live_code(app: Sphinx) -> None:
+    """Unhook sphinx-thebe: Jupyter Book always loads it, and it fails on every page."""
+    for listeners in app.events.listeners.values():
+        for listener in list(listeners):
+            if listener.handler.__module__.startswith("sphinx_thebe"):
+                listeners.remove(listener)

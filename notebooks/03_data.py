@@ -1,0 +1,228 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+#   unet_tutorial:
+#     needs: []
+#     seconds: {ci: 8, laptop: 12, full: 60}
+# ---
+
+# %% [markdown]
+# # The data
+#
+# After this chapter you can say what a mask is, read one, count its classes, and
+# explain why the data is split into blocks and not shuffled.
+#
+# *You need:* {doc}`02_road_scenes`.
+
+# %% tags=["parameters", "hide-input"]
+profile = "laptop"  # the profile's name, shown under results
+data_dir = "data/town-laptop"  # folder with pairs of image and mask
+out_dir = "_build/laptop"  # folder for results
+num_scenes = 400  # pairs of the embedded data set
+scene_size = [240, 320]  # their height and width, in pixels
+scene_seed = 0  # decides which scenes are made
+
+# %% [markdown]
+# ## Two data sets, one layout
+#
+# The report uses the data of the **Lyft Perception Challenge** (Lyft and
+# Udacity, 2018 {cite}`manickavelu2018`), recorded in the driving simulator CARLA
+# {cite}`dosovitskiy2017`. It has
+# five folders, `dataA` to `dataE`, of 1000 pairs each, 600 pixels high and 800
+# wide, and takes 5 GB.
+#
+# So that this book can be built without that download, it brings **a town of its
+# own**: a generator that renders road scenes in exactly the same layout, with the
+# same 13 classes. Everything in the library reads both in the same way, and every
+# figure says which of them it shows. If `data_dir` does not exist yet, this makes
+# it:
+
+# %%
+from pathlib import Path
+
+from unet_tutorial.town.drive import make_town
+
+if not Path(data_dir).exists():
+    make_town(Path(data_dir), num_scenes, tuple(scene_size), scene_seed)
+sorted(path.name for path in Path(data_dir).iterdir())
+
+# %% [markdown]
+# A pair is two files of the same name, the picture in `CameraRGB` and its mask in
+# `CameraSeg`. Both are PNG files: JPEG would blur the class ids.
+
+# %%
+from unet_tutorial.data.pairs import check_pairs, find_pairs, read_pair
+
+pairs = find_pairs(Path(data_dir))
+len(pairs), pairs[0].image.parts[-3:], pairs[0].mask.parts[-3:]
+
+# %% [markdown]
+# ## What a mask is
+#
+# A mask looks like a nearly black picture, for the class id, 0 to 12, stands in
+# its red channel and the other two are empty. `read_mask` takes the red channel
+# and refuses ids that do not exist.
+
+# %%
+image, mask = read_pair(pairs[0])
+print("picture", image.shape, image.dtype)
+print("mask   ", mask.shape, mask.dtype)
+print("a piece of it, where the road meets the pavement:")
+row = int(0.7 * mask.shape[0])
+print(mask[row, -24:])
+
+# %% [markdown]
+# The numbers are names of classes, not amounts: 8 (Sidewalks) is not more than
+# 7 (Roads). This is why a mask is never resized with averaging. Between an 8 and
+# a 12 there is no 10.
+
+# %% [markdown]
+# ## Samples
+#
+# Look for the small classes: poles, signs, pedestrians.
+
+# %% mystnb={"image": {"alt": "Four rendered street scenes under different light, from noon to rain and dusk, each beside its mask in the colours of the 13 classes."}, "figure": {"caption": "Samples of the data: pictures and their masks.", "name": "fig-samples"}}
+from unet_tutorial import plots
+
+chosen = [read_pair(pairs[i]) for i in range(0, len(pairs), max(len(pairs) // 4, 1))][
+    :4
+]
+figure = plots.plot_grid(
+    [[*chosen[0], *chosen[1]], [*chosen[2], *chosen[3]]], ["picture", "mask"] * 2
+)
+
+# %% [markdown]
+# The black shape at the bottom is the hood of the camera's own car. It belongs to
+# *Vehicles*, in the real data as well. What has no class, such as the sky and
+# bare ground, is *None*.
+
+# %% [markdown]
+# ## Balance of the classes
+#
+# `check_pairs` decodes every file once, looks for faults, and counts pixels. In
+# the figure, mind the axis: it is logarithmic.
+
+# %% mystnb={"image": {"alt": "Bars of the share of pixels of each of the 13 classes, on a logarithmic axis: None and Roads are the highest, Pedestrians and TrafficSigns the lowest, about a thousandth of them."}, "figure": {"caption": "Share of each class in all pixels.", "name": "fig-shares"}}
+import pandas as pd
+
+from unet_tutorial.classes import CLASS_NAMES
+
+report = check_pairs(Path(data_dir))
+shares = report.pixels / report.pixels.sum()
+figure = plots.plot_class_shares(
+    pd.DataFrame({"class": CLASS_NAMES, "share": shares, "part": "all pairs"})
+)
+
+# %% tags=["remove-cell"]
+from unet_tutorial.runs import save_results
+
+save_results(
+    out_dir,
+    "03_data",
+    profile,
+    data_dir,
+    pairs=len(pairs),
+    share=dict(zip(CLASS_NAMES, shares.tolist())),
+    none_per_sign=float(shares[0] / shares[12]) if shares[12] else None,
+)
+
+# %% [markdown]
+# In these {result}`03_data.pairs` pairs, *None* fills
+# {result}`03_data.share.None:.1%` of the pixels and *TrafficSigns*
+# {result}`03_data.share.TrafficSigns:.3%`. A loss that counts pixels would hardly
+# notice if every sign were lost. The chapter on the {doc}`Dice loss
+# <05_dice_loss>` takes that up.
+
+# %% [markdown]
+# ## The split
+#
+# Frames of a drive follow each other within fractions of a second. If they were
+# shuffled, nearly every test frame would have a near-copy in training, and the
+# score would say how well the network remembers. The names are therefore sorted
+# and cut into three blocks, the same in all five folders:
+#
+# ```{literalinclude} ../src/unet_tutorial/data/split.py
+# :pyobject: split_pairs
+# ```
+
+# %%
+from unet_tutorial.data.split import split_pairs
+
+parts = split_pairs(pairs)
+pd.DataFrame(
+    {
+        name: {"pairs": len(part), "first": part[0].stem, "last": part[-1].stem}
+        for name, part in parts.items()
+    }
+).T
+
+# %% [markdown]
+# Training learns from `train`; the best epoch is chosen on `val`; the scores in
+# this book are measured on `test`, once.
+#
+# ## Summary
+#
+# - A pair is a picture and a mask of the same size; a mask holds class ids.
+# - Masks are resized to the nearest pixel, never averaged.
+# - The classes are far from balanced.
+# - The split keeps neighbours together.
+#
+# ## Exercises
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-data-1
+# Resize a mask to half its size, once with averaging and once to the nearest
+# pixel. Which classes appear that were not there?
+# ```
+#
+# ```{solution-start} ex-data-1
+# :class: dropdown
+# ```
+
+# %%
+import numpy as np
+from PIL import Image
+
+half = (mask.shape[1] // 2, mask.shape[0] // 2)
+before = np.bincount(mask.ravel(), minlength=13)
+for name in ("BILINEAR", "NEAREST"):
+    resized = np.asarray(Image.fromarray(mask).resize(half, Image.Resampling[name]))
+    wrong = np.mean(~np.isin(resized, np.flatnonzero(before)))
+    grown = np.bincount(resized.ravel(), minlength=13) * 4 / np.maximum(before, 1)
+    most = CLASS_NAMES[int(grown[:13].argmax())]
+    print(f"{name:8}: {wrong:.2%} of the pixels in classes that the mask does not have; "
+          f"{most} grew {grown.max():.1f} times")  # fmt: skip
+
+# %% [markdown]
+# Averaging invents classes along every edge, and where it invents one that does
+# occur, that class grows. The nearest pixel keeps the shares.
+#
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-data-2
+# In how many of the masks does each class occur at all? Which class would you
+# miss most often if you trained on ten pairs?
+# ```
+#
+# ```{solution-start} ex-data-2
+# :class: dropdown
+# ```
+
+# %%
+occurs = np.mean(
+    [[(m == c).any() for c in range(13)] for _, m in map(read_pair, pairs)], axis=0
+)
+rarest = int(occurs.argmin())
+print(pd.Series(occurs, CLASS_NAMES).round(3).to_string())
+print(
+    f"\nten pairs miss {CLASS_NAMES[rarest]} with a chance of {(1 - occurs[rarest]) ** 10:.1%}"
+)
+
+# %% [markdown]
+# ```{solution-end}
+# ```

@@ -1,0 +1,232 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+#   unet_tutorial:
+#     needs: []
+#     seconds: {ci: 8, laptop: 8, full: 10}
+# ---
+
+# %% [markdown]
+# # The Dice loss
+#
+# After this chapter you can compute a Dice coefficient by hand, say why it suits
+# classes of very different size, and recognise the mistake of a softmax taken
+# twice by the value at which the loss gets stuck.
+#
+# *You need:* {doc}`04_unet`; what a softmax is.
+
+# %% tags=["parameters", "hide-input"]
+profile = "laptop"  # the profile's name, shown under results
+out_dir = "_build/laptop"  # folder for results
+seed = 0  # decides the random masks of this chapter
+
+# %% [markdown]
+# ## Two sets of pixels
+#
+# Let $A$ be the pixels that the network calls *car*, and $B$ those that are.
+# The Dice coefficient compares their overlap with their sizes:
+#
+# $$
+# \mathrm{Dice} = \frac{2\,|A \cap B|}{|A| + |B|}
+# $$
+#
+# It is 1 if both sets are the same and 0 if they share no pixel. IoU divides by
+# the union instead, and each follows from the other:
+# $\mathrm{IoU} = \mathrm{Dice} / (2 - \mathrm{Dice})$.
+#
+# Take three pixels called *car* of which two are right, and four that are cars:
+
+# %%
+import torch
+
+answer = torch.tensor([1, 1, 1, 0, 0, 0, 0, 0])
+truth = torch.tensor([0, 1, 1, 1, 1, 0, 0, 0])
+overlap = (answer * truth).sum()
+dice = 2 * overlap / (answer.sum() + truth.sum())
+print(f"Dice {dice:.3f}, IoU {dice / (2 - dice):.3f}")
+
+# %% [markdown]
+# By hand: $2 \cdot 2 / (3 + 4) = 4/7$, and the union has 5 pixels, so IoU is
+# $2/5$. Counting sets is a step function, though: it has no gradient to learn
+# from.
+
+# %% [markdown]
+# ## Soft sets
+#
+# The soft Dice coefficient {cite}`milletari2016` replaces *is in $A$* by the
+# probability $p$ that the network gives:
+#
+# $$
+# \mathrm{Dice}_c =
+#   \frac{2 \sum_i p_{ic}\, y_{ic}}{\sum_i p_{ic} + \sum_i y_{ic}}
+# $$
+#
+# The sums run over all pixels $i$ of the whole batch, $y_{ic}$ is 1 where the
+# mask says class $c$. The loss is one minus the mean over the classes that occur
+# in the batch:
+#
+# ```{literalinclude} ../src/unet_tutorial/losses.py
+# :pyobject: DiceLoss
+# :lines: 1-9,18-
+# ```
+#
+# The two extremes are worth checking on any loss before it is trusted. What does
+# a perfect answer score, and what a uniform guess?
+
+# %%
+from torch.nn import functional
+
+from unet_tutorial.losses import DiceLoss
+
+num_classes = 13
+generator = torch.Generator().manual_seed(seed)
+mask = torch.randint(num_classes, (2, 32, 32), generator=generator)
+perfect = 50.0 * functional.one_hot(mask, num_classes).movedim(-1, 1)
+uniform = torch.zeros(2, num_classes, 32, 32)
+loss_function = DiceLoss()
+print(f"perfect answer {loss_function(perfect, mask):.3f}")
+print(f"uniform guess  {loss_function(uniform, mask):.3f}")
+
+# %% [markdown]
+# A perfect answer scores 0. With 13 classes of equal size, a uniform guess gives
+# each pixel a probability of 1/13, so every Dice is
+# $2 \cdot \tfrac{1}{13} / 2 = 1/13$ and the loss is 12/13.
+
+# %% [markdown]
+# ## Why not simply count pixels
+#
+# The cross-entropy, the most common loss, adds up over pixels. A class that
+# covers a thousandth of them has a thousandth of the say. In the Dice loss every
+# class that occurs has the same say, however small it is. Here is a picture with
+# a sign of 4 pixels that the answer misses entirely:
+
+# %%
+street = torch.zeros(1, 64, 64, dtype=torch.long)
+street[0, 30:32, 30:32] = 1
+blind = torch.stack([torch.full((1, 64, 64), 5.0), torch.zeros(1, 64, 64)], dim=1)
+print(f"cross-entropy {functional.cross_entropy(blind, street):.3f}")
+print(f"Dice loss     {loss_function(blind, street):.3f}")
+
+# %% [markdown]
+# The cross-entropy is close to 0 and content. The Dice loss is about one half:
+# one of the two classes is lost.
+
+# %% [markdown]
+# ## A softmax taken twice
+#
+# `DiceLoss` expects logits and applies the softmax itself. If the network ends in
+# a softmax as well, the loss sees probabilities where it expects logits. These lie
+# between 0 and 1, and the second softmax makes them nearly equal. What does a
+# perfect answer score now?
+
+# %%
+twice = loss_function(perfect.softmax(dim=1), mask)
+print(f"perfect answer, softmax twice {twice:.3f}")
+
+# %% tags=["remove-cell"]
+from unet_tutorial.runs import save_results
+
+save_results(
+    out_dir,
+    "05_dice_loss",
+    profile,
+    "hand-made masks",
+    perfect=loss_function(perfect, mask).item(),
+    uniform=loss_function(uniform, mask).item(),
+    twice=twice.item(),
+)
+
+# %% [markdown]
+# The best possible answer scores {result}`05_dice_loss.twice:.3f`, and a useless
+# one {result}`05_dice_loss.uniform:.3f`: the loss can move only in the narrow gap
+# between them. For $C$ classes of equal size the second softmax gives the right
+# class at most $e / (e + C - 1)$.
+#
+# The report's loss falls from 0.79 to 0.74 in 100 epochs, a gap of the same kind.
+# Whether this is the reason is a question of its own. The rule holds in any
+# case: **see what a perfect answer scores before you trust a loss.**
+
+# %% mystnb={"image": {"alt": "Two curves over the number of classes: the loss of a uniform guess rises from 0.5 towards 1, and the loss of a perfect answer behind two softmaxes rises close below it, so that the gap between them shrinks from about 0.2 to a few hundredths."}, "figure": {"caption": "The interval in which the Dice loss can move if the softmax is taken twice, for classes of equal size.", "name": "fig-twice"}}
+import math
+
+from unet_tutorial import plots
+
+classes = range(2, 25)
+best = [1 - math.e / (math.e + c - 1) for c in classes]
+figure = plots.plot_curve(
+    classes,
+    {
+        "uniform guess": [1 - 1 / c for c in classes],
+        "perfect answer, softmax twice": best,
+    },
+    "number of classes",
+    "Dice loss",
+)
+
+# %% [markdown]
+# The more classes, the narrower the gap.
+#
+# ## Summary
+#
+# - Dice compares an overlap with the sizes of two sets; the soft version can be
+#   learnt from.
+# - Every class that occurs has the same say.
+# - The loss expects logits. A perfect answer must score 0.
+#
+# ## Exercises
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-dice-1
+# Derive $\mathrm{IoU} = \mathrm{Dice} / (2 - \mathrm{Dice})$ from the
+# definitions, and check it on a random answer with the library's confusion matrix.
+# ```
+#
+# ```{solution-start} ex-dice-1
+# :class: dropdown
+# ```
+#
+# With $I = |A \cap B|$ and $S = |A| + |B|$, the union has $S - I$ pixels. So
+# $\mathrm{IoU} = I/(S - I)$ and $\mathrm{Dice} = 2I/S$; put $S = 2I/\mathrm{Dice}$
+# into the first.
+
+# %%
+from unet_tutorial.metrics import ConfusionMatrix
+
+confusion = ConfusionMatrix(3)
+confusion.update(torch.randint(3, (5000,)), torch.randint(3, (5000,)))
+difference = confusion.iou() - confusion.dice() / (2 - confusion.dice())
+print(f"largest difference {difference.abs().max():.1e}")
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-dice-2
+# Compute the gradient of the loss for the picture with the lost sign, with
+# respect to the logits at the sign's four pixels, for the Dice loss and for the
+# cross-entropy. Which one pushes harder?
+# ```
+#
+# ```{solution-start} ex-dice-2
+# :class: dropdown
+# ```
+
+# %%
+for name, function in (
+    ("cross-entropy", functional.cross_entropy),
+    ("Dice", loss_function),
+):
+    logits = blind.clone().requires_grad_()
+    function(logits, street).backward()
+    print(f"{name:14} {logits.grad[0, 1, 30:32, 30:32].abs().mean():.1e}")
+
+# %% [markdown]
+# The Dice loss pushes harder at these four pixels, for it divides by the size of
+# the class and not by the size of the picture.
+#
+# ```{solution-end}
+# ```

@@ -1,0 +1,213 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+#   unet_tutorial:
+#     needs: []
+#     seconds: {ci: 10, laptop: 60, full: 120}
+# ---
+
+# %% [markdown]
+# # Training
+#
+# After this chapter you can read a training loop line by line, start a run of
+# your own, find everything it leaves behind, and choose a learning rate from a
+# plot.
+#
+# *You need:* {doc}`04_unet` and {doc}`05_dice_loss`.
+
+# %% tags=["parameters", "hide-input"]
+profile = "laptop"  # the profile's name, shown under results
+data_dir = "data/town-laptop"  # folder with pairs of image and mask
+out_dir = "_build/laptop"  # folder for runs and results
+size = [96, 128]  # height and width at which the network sees the pictures
+short_epochs = 8  # epochs of each short run of this chapter
+batch_size = 8  # pictures per step
+base_channels = 16  # width of the network's first block
+seed = 0  # decides weights, order and mirroring
+
+# %% [markdown]
+# ## One epoch
+#
+# An epoch shows the network every training picture once, in batches. After each
+# batch four things happen: the network answers, the loss judges the answer, the
+# gradient of the loss is computed, and the optimizer moves every weight a little.
+#
+# ```{literalinclude} ../src/unet_tutorial/training.py
+# :pyobject: train_one_epoch
+# ```
+#
+# `fabric` is Lightning Fabric. It puts the network on a GPU if there is one, and
+# is otherwise out of the way.
+#
+# The optimizer is **Adam** {cite}`kingma2015` at a learning rate of 0.0005, as in
+# the report. Adam gives each weight a step of its own, from running means of its
+# gradient and of the gradient's square.
+#
+# ## Judging without learning
+#
+# After each epoch the network answers for the validation pictures. No gradient is
+# computed, and the batch normalisation uses the means it has collected, so that an
+# answer does not depend on the other pictures of the batch.
+#
+# ```{literalinclude} ../src/unet_tutorial/training.py
+# :pyobject: evaluate
+# ```
+#
+# ## A run
+#
+# `fit` puts this together: it reads the data, trains, validates, and keeps the
+# weights of the epoch with the best validation mIoU. Everything that decides the
+# run is in its `Config`.
+
+# %%
+from pathlib import Path
+
+from unet_tutorial.training import Config, epoch_line, fit
+
+config = Config(
+    "scratch", tuple(size), short_epochs,
+    batch_size=batch_size, base_channels=base_channels, seed=seed,
+)  # fmt: skip
+runs = Path(out_dir) / "runs"
+run = fit(
+    config,
+    Path(data_dir),
+    runs / "short",
+    overwrite=True,
+    on_epoch=lambda row: print(epoch_line(row)),
+)
+
+# %% [markdown]
+# The loss falls from epoch to epoch, in training and in validation alike. The run
+# left three files:
+
+# %%
+sorted(path.name for path in run.folder.iterdir())
+
+# %% [markdown]
+# `best.safetensors` holds the weights, `history.csv` a row for each epoch, and
+# `manifest.json` what one needs to make the run again:
+
+# %%
+import json
+
+print(json.dumps(run.manifest, indent=1))
+
+# %% [markdown]
+# ## The learning rate
+#
+# Too small a rate wastes epochs; too large a rate overshoots. We train the same
+# network from the same weights with a tenth of the report's rate and with ten
+# times as much.
+
+# %%
+from dataclasses import replace
+
+histories = {"0.0005": run.history}
+for rate in (0.00005, 0.005):
+    other = replace(config, learning_rate=rate)
+    folder = runs / f"rate-{rate}"
+    histories[f"{rate:g}"] = fit(other, Path(data_dir), folder, overwrite=True).history
+
+# %% mystnb={"image": {"alt": "Loss curves and validation mIoU of three short runs with learning rates of 0.00005, 0.0005 and 0.005, training dashed and validation solid."}, "figure": {"caption": "Three learning rates, from the same first weights.", "name": "fig-rates"}}
+from unet_tutorial import plots
+
+ordered = {rate: histories[rate] for rate in ("5e-05", "0.0005", "0.005")}
+figure = plots.plot_losses(ordered)
+
+# %% tags=["remove-cell"]
+from unet_tutorial.runs import save_results
+
+save_results(
+    out_dir,
+    "06_training",
+    profile,
+    data_dir,
+    epochs=short_epochs,
+    final_val_loss={
+        name: float(history["val_loss"].iloc[-1])
+        for name, history in zip(("low", "report", "high"), ordered.values())
+    },
+)
+
+# %% [markdown]
+# After {result}`06_training.epochs` epochs the validation loss is
+# {result}`06_training.final_val_loss.low:.3f` for a tenth of the report's rate,
+# {result}`06_training.final_val_loss.report:.3f` for the report's own, and
+# {result}`06_training.final_val_loss.high:.3f` for ten times as much. Few epochs
+# favour a high rate; what it does over a hundred is another question.
+#
+# ## Summary
+#
+# - Answer, loss, gradient, step: the loop has four lines.
+# - Validation pictures choose the epoch, test pictures judge it.
+# - A run is a folder, and its manifest says how to make it again.
+#
+# ## Exercises
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-training-1
+# Overfit on purpose: train on a single batch until the loss is small. This is the
+# quickest test of a new network. What would it tell you if the loss did not fall?
+# ```
+#
+# ```{solution-start} ex-training-1
+# :class: dropdown
+# ```
+
+# %%
+import torch
+
+from unet_tutorial.data.batches import batches, load_frames
+from unet_tutorial.data.pairs import find_pairs
+from unet_tutorial.losses import DiceLoss
+from unet_tutorial.models.unet import UNet
+
+torch.manual_seed(seed)
+frames = load_frames(find_pairs(Path(data_dir))[:2], tuple(size))
+image, mask = next(batches(frames, batch_size=2))
+model = UNet(num_classes=13, base_channels=base_channels)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+for step in range(10 * short_epochs):
+    loss = DiceLoss()(model(image), mask)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    if step % (2 * short_epochs) == 0:
+        print(f"step {step:3}  loss {loss.item():.3f}")
+print(f"last      loss {loss.item():.3f}")
+
+# %% [markdown]
+# If it did not fall, something would be broken: the loss, the labels, or the way
+# of the gradient. No amount of data or patience would help.
+#
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-training-2
+# Two runs with one seed: are they the same? Train twice for an epoch and compare
+# the histories.
+# ```
+#
+# ```{solution-start} ex-training-2
+# :class: dropdown
+# ```
+
+# %%
+once = replace(config, epochs=1)
+first, second = (
+    fit(once, Path(data_dir), runs / f"again-{i}", overwrite=True).history
+    for i in (1, 2)
+)
+print("the same to the last digit:", first.equals(second))
+
+# %% [markdown]
+# On one machine's CPU they are. On a GPU some sums are added in an order that
+# changes from run to run, and the last digits differ.
+#
+# ```{solution-end}
+# ```

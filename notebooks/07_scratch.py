@@ -1,0 +1,202 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+#   unet_tutorial:
+#     needs: []
+#     seconds: {ci: 10, laptop: 140, full: 1200}
+# ---
+
+# %% [markdown]
+# # Results of the U-Net from scratch
+#
+# After this chapter you can train the network from random weights, read its loss
+# curves, and score it on pictures it has never seen.
+#
+# *You need:* {doc}`06_training`.
+
+# %% tags=["parameters", "hide-input"]
+profile = "laptop"  # the profile's name, shown under results
+data_dir = "data/town-laptop"  # folder with pairs of image and mask
+out_dir = "_build/laptop"  # folder for runs and results
+size = [96, 128]  # height and width at which the network sees the pictures
+epochs = 30  # times through the training pictures; the report has 100
+batch_size = 8  # pictures per step
+learning_rate = 0.0005  # of Adam, as in the report
+base_channels = 16  # width of the network's first block; the paper has 64
+seed = 0  # decides weights, order and mirroring
+
+# %% [markdown]
+# ## Training
+#
+# The set-up is the report's: Dice loss, Adam at 0.0005. Watch the validation
+# loss: does it keep falling, or does it turn while the training loss goes on?
+
+# %%
+from pathlib import Path
+
+from unet_tutorial.training import Config, epoch_line, fit
+
+config = Config(
+    "scratch", tuple(size), epochs, learning_rate, batch_size, seed, base_channels
+)
+
+
+def describe(row):
+    """Ten lines in all, however many epochs there are."""
+    if row["epoch"] % max(epochs // 10, 1) == 0:
+        print(epoch_line(row))
+
+
+run = fit(
+    config,
+    Path(data_dir),
+    Path(out_dir, "runs/scratch"),
+    overwrite=True,
+    on_epoch=describe,
+)
+
+# %% mystnb={"image": {"alt": "Two plots over the epochs for the network from scratch: training and validation loss on the left, validation mIoU on the right."}, "figure": {"caption": "Loss of training (dashed) and validation (solid), and validation mIoU, of the U-Net from scratch.", "name": "fig-scratch-loss"}}
+from unet_tutorial import plots
+
+figure = plots.plot_losses({"from scratch": run.history})
+
+# %% [markdown]
+# In {result}`07_scratch.epochs` epochs the training loss went from
+# {result}`07_scratch.first.train_loss:.4f` to
+# {result}`07_scratch.last.train_loss:.4f`, the validation loss from
+# {result}`07_scratch.first.val_loss:.4f` to {result}`07_scratch.last.val_loss:.4f`.
+# The report's training loss of the same network went from 0.7931 to 0.7413 in 100
+# epochs, on other pictures and perhaps on another scale; {doc}`05_dice_loss` says
+# why the two need not be comparable. The weights kept are those of epoch
+# {result}`07_scratch.best_epoch`, the best on the validation pictures.
+
+# %% [markdown]
+# ## Scores on the test pictures
+#
+# The network answers at the size it was trained at; its logits are then enlarged
+# to the size of the picture, and the answer is compared with the mask there.
+
+# %%
+import pandas as pd
+
+from unet_tutorial.data.pairs import find_pairs, read_pair
+from unet_tutorial.data.split import split_pairs
+from unet_tutorial.prediction import Predictor, score
+
+test = split_pairs(find_pairs(Path(data_dir)))["test"]
+predictor = Predictor(run)
+scores, confusion = score(predictor, test)
+pd.DataFrame(scores["per_class"]).T.astype(float).round(3)
+
+# %% tags=["remove-cell"]
+from unet_tutorial.runs import save_results
+
+save_results(out_dir, "07_scratch", profile, data_dir, **run.summary(), test=scores)
+
+# %% [markdown]
+# Over all test pictures the mIoU is {result}`07_scratch.test.miou:.3f`, the mean
+# Dice {result}`07_scratch.test.dice:.3f` and the pixel accuracy
+# {result}`07_scratch.test.pixel_accuracy:.3f`. The baseline of
+# {doc}`02_road_scenes` has an mIoU of {result}`02_road_scenes.miou:.3f`.
+
+# %% [markdown]
+# ## Predictions
+#
+# Compare the two masks. Where are the mistakes?
+
+# %% mystnb={"image": {"alt": "Three test pictures in rows, each with its true mask and the mask predicted by the network from scratch."}, "figure": {"caption": "Test pictures, their masks, and the answers of the U-Net from scratch.", "name": "fig-scratch-predictions"}}
+rows = []
+for pair in test[:: max(len(test) // 3, 1)][:3]:
+    image, mask = read_pair(pair)
+    rows.append([image, mask, predictor.mask(image)])
+figure = plots.plot_grid(rows, ["picture", "mask", "prediction"])
+
+# %% [markdown]
+# Large classes with a fixed place come first, thin and rare ones last, if at all.
+# Most mistakes lie along edges, where the network saw the picture at less than its
+# full size.
+#
+# ## Where it is unsure
+#
+# The softmax of the logits gives each class a probability. The largest of them
+# says how sure the network is of its answer.
+
+# %% mystnb={"image": {"alt": "Two maps for one test picture: the largest class probability, low along edges and far away, and the pixels answered wrongly, which lie in the same places."}, "figure": {"caption": "The probability of the answered class, and where the answer is wrong.", "name": "fig-scratch-confidence"}}
+image, mask = read_pair(test[0])
+confidence, answer = predictor.probabilities(image).max(dim=0)
+figure = plots.plot_heat(
+    [confidence.cpu().numpy(), (answer.cpu().numpy() != mask).astype(float)],
+    ["probability of the answer", "wrong (1) or right (0)"],
+    "probability",
+)
+
+# %% [markdown]
+# The unsure pixels and the wrong ones lie largely in the same places. The Dice
+# loss pushes probabilities towards 0 and 1, though: a high one is no promise.
+#
+# ## Summary
+#
+# - The loss curves say whether to go on; the scores say what was reached.
+# - The baseline says what the score is worth.
+# - Mistakes gather at edges and in rare classes.
+#
+# ## Exercises
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-scratch-1
+# Which class is most often taken for which other? Read it from the confusion
+# matrix.
+# ```
+#
+# ```{solution-start} ex-scratch-1
+# :class: dropdown
+# ```
+
+# %% mystnb={"image": {"alt": "The confusion matrix of the network from scratch, true classes in rows and predicted classes in columns, each row summing to one."}}
+from unet_tutorial.classes import CLASS_NAMES
+
+counts = confusion.counts.numpy()
+figure = plots.plot_confusion(counts, "U-Net from scratch")
+shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+shares[range(13), range(13)] = 0
+true, predicted = divmod(int(shares.argmax()), 13)
+print(
+    f"{CLASS_NAMES[true]} is taken for {CLASS_NAMES[predicted]} in {shares.max():.0%} of its pixels"
+)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-scratch-2
+# Mirror a test picture, predict, and mirror the answer back. How many pixels
+# change? Average the probabilities of both and see whether the answer improves.
+# ```
+#
+# ```{solution-start} ex-scratch-2
+# :class: dropdown
+# ```
+
+# %%
+plain = predictor.probabilities(image)
+mirrored = predictor.probabilities(image[:, ::-1].copy()).flip(-1)
+for name, probabilities in (
+    ("plain", plain),
+    ("mirrored", mirrored),
+    ("both", plain + mirrored),
+):
+    answer = probabilities.argmax(dim=0).cpu().numpy()
+    print(f"{name:9} accuracy {(answer == mask).mean():.4f}")
+changed = (plain.argmax(dim=0) != mirrored.argmax(dim=0)).float().mean().item()
+print(f"{changed:.2%} of the pixels change")
+
+# %% [markdown]
+# Training mirrors every second picture, so the network treats both alike, but not
+# exactly.
+#
+# ```{solution-end}
+# ```

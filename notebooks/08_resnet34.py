@@ -1,0 +1,190 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+#   unet_tutorial:
+#     needs: []
+#     seconds: {ci: 14, laptop: 330, full: 1200}
+# ---
+
+# %% [markdown]
+# # Results of the U-Net on a ResNet34
+#
+# After this chapter you can put a known network into a U-Net as its encoder,
+# say what pretrained weights are and where they come from, and compare loss curves.
+#
+# *You need:* {doc}`07_scratch`.
+
+# %% tags=["parameters", "hide-input"]
+profile = "laptop"  # the profile's name, shown under results
+data_dir = "data/town-laptop"  # folder with pairs of image and mask
+out_dir = "_build/laptop"  # folder for runs and results
+size = [96, 128]  # height and width at which the network sees the pictures
+epochs = 30  # times through the training pictures; the report has 100
+batch_size = 8  # pictures per step
+learning_rate = 0.0005  # of Adam, as in the report
+encoder_weights = "auto"  # imagenet, none, a file, or auto: imagenet if to be had
+seed = 0  # decides the weights that are random, order and mirroring
+
+# %% [markdown]
+# ## A borrowed encoder
+#
+# The encoder of a U-Net looks much like a network that classifies pictures. One
+# can take such a network, which somebody has trained on more than a million
+# labelled photographs (ImageNet {cite}`deng2009`), remove its last layer, and
+# build a decoder on top. Here it is a ResNet with 34 layers {cite}`he2015`; the
+# decoder is that of the library segmentation-models-pytorch {cite}`iakubovskii2019`.
+#
+# ```{literalinclude} ../src/unet_tutorial/models/resnet_unet.py
+# :pyobject: ResNet34UNet
+# ```
+#
+# Pretrained weights come from that library's hub. Where the hub cannot be reached,
+# the encoder starts from random weights, and everything below says so.
+
+# %% [markdown]
+# ## Training
+#
+# Everything but the network is as in the chapter before: the same data, loss,
+# optimizer and number of epochs.
+
+# %%
+from pathlib import Path
+
+from unet_tutorial.training import Config, epoch_line, fit
+
+config = Config(
+    "resnet34", tuple(size), epochs, learning_rate, batch_size, seed,
+    encoder_weights=encoder_weights,
+)  # fmt: skip
+
+
+def describe(row):
+    """Ten lines in all, however many epochs there are."""
+    if row["epoch"] % max(epochs // 10, 1) == 0:
+        print(epoch_line(row))
+
+
+run = fit(
+    config,
+    Path(data_dir),
+    Path(out_dir, "runs/resnet34"),
+    overwrite=True,
+    on_epoch=describe,
+)
+print("\nweights of the encoder at the start:", run.manifest["encoder_weights_used"])
+
+# %% [markdown]
+# ```{important}
+# The encoder of this page's run started from these weights:
+# **{result}`08_resnet34.weights`**.
+# ```
+
+# %% mystnb={"image": {"alt": "Two plots over the epochs for the ResNet34 U-Net: training and validation loss on the left, validation mIoU on the right."}, "figure": {"caption": "Loss of training (dashed) and validation (solid), and validation mIoU, of the ResNet34 U-Net. Weights at the start: {result}`08_resnet34.weights`.", "name": "fig-resnet-loss"}}
+from unet_tutorial import plots
+
+figure = plots.plot_losses({"ResNet34": run.history})
+
+# %% [markdown]
+# The training loss went from {result}`08_resnet34.first.train_loss:.4f` to
+# {result}`08_resnet34.last.train_loss:.4f`, the validation loss from
+# {result}`08_resnet34.first.val_loss:.4f` to
+# {result}`08_resnet34.last.val_loss:.4f`. In the report they went from 0.8183 to
+# 0.7455 and from 0.8020 to 0.7489 in 100 epochs.
+
+# %% [markdown]
+# ## Scores on the test pictures
+
+# %%
+import pandas as pd
+
+from unet_tutorial.data.pairs import find_pairs, read_pair
+from unet_tutorial.data.split import split_pairs
+from unet_tutorial.prediction import Predictor, score
+
+test = split_pairs(find_pairs(Path(data_dir)))["test"]
+predictor = Predictor(run)
+scores, _ = score(predictor, test)
+pd.DataFrame(scores["per_class"]).T.astype(float).round(3)
+
+# %% tags=["remove-cell"]
+from unet_tutorial.runs import save_results
+
+save_results(out_dir, "08_resnet34", profile, data_dir, **run.summary(), test=scores)
+
+# %% [markdown]
+# Over all test pictures the mIoU is {result}`08_resnet34.test.miou:.3f`, the mean
+# Dice {result}`08_resnet34.test.dice:.3f` and the pixel accuracy
+# {result}`08_resnet34.test.pixel_accuracy:.3f`, for
+# {result}`08_resnet34.parameters:,` parameters.
+
+# %% [markdown]
+# ## Predictions
+
+# %% mystnb={"image": {"alt": "Three test pictures in rows, each with its true mask and the mask predicted by the ResNet34 U-Net."}, "figure": {"caption": "Test pictures, their masks, and the answers of the ResNet34 U-Net. Weights at the start: {result}`08_resnet34.weights`.", "name": "fig-resnet-predictions"}}
+rows = []
+for pair in test[:: max(len(test) // 3, 1)][:3]:
+    image, mask = read_pair(pair)
+    rows.append([image, mask, predictor.mask(image)])
+figure = plots.plot_grid(rows, ["picture", "mask", "prediction"])
+
+# %% [markdown]
+# These are the pictures of the chapter before, so that the answers can be held
+# against each other; the {doc}`next chapter <09_comparison>` puts them side by side.
+#
+# ## Summary
+#
+# - An encoder can be borrowed, with or without its weights.
+# - Which weights it started from belongs to every result.
+#
+# ## Exercises
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-resnet-1
+# How are the parameters shared out between encoder and decoder? Compare with the
+# network from scratch.
+# ```
+#
+# ```{solution-start} ex-resnet-1
+# :class: dropdown
+# ```
+
+# %%
+from unet_tutorial.models.resnet_unet import ResNet34UNet
+
+network = ResNet34UNet().network
+for name in ("encoder", "decoder", "segmentation_head"):
+    count = sum(weight.numel() for weight in getattr(network, name).parameters())
+    print(f"{name:18} {count:>12,}")
+
+# %% [markdown]
+# Most of them sit in the encoder: that is what pretraining can fill.
+#
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-resnet-2
+# The ResNet halves the picture five times, the network from scratch four times.
+# Look at the shapes of the skips. What is the smallest picture that gives the last
+# of them more than one position?
+# ```
+#
+# ```{solution-start} ex-resnet-2
+# :class: dropdown
+# ```
+
+# %%
+import torch
+
+for skip in network.eval().encoder(torch.zeros(1, 3, 64, 64)):
+    print(list(skip.shape))
+
+# %% [markdown]
+# The last one is 1/32 of the picture's height and width. A picture of 64 pixels
+# gives it two positions each way; below 33 there would be only one.
+#
+# ```{solution-end}
+# ```

@@ -1,0 +1,237 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+#   unet_tutorial:
+#     needs: [02_road_scenes, 07_scratch, 08_resnet34]
+#     seconds: {ci: 10, laptop: 25, full: 120}
+# ---
+
+# %% [markdown]
+# # Both networks compared
+#
+# After this chapter you can hold two models against each other: same data, same
+# budget, same scores, and a look at the same pictures, the worst among them.
+#
+# *You need:* {doc}`07_scratch` and {doc}`08_resnet34`.
+
+# %% tags=["parameters", "hide-input"]
+profile = "laptop"  # the profile's name, shown under results
+data_dir = "data/town-laptop"  # folder with pairs of image and mask
+out_dir = "_build/laptop"  # folder for runs and results
+
+# %% [markdown]
+# ## The two runs
+#
+# Nothing is trained here. The runs of the two chapters before are read again.
+
+# %%
+from pathlib import Path
+
+from unet_tutorial.runs import load_run
+
+runs = {name: load_run(Path(out_dir, "runs", name)) for name in ("scratch", "resnet34")}
+same = ("size", "epochs", "batch_size", "learning_rate", "seed")
+for key in same:
+    print(f"{key:14}", *(run.manifest["config"][key] for run in runs.values()))
+
+# %% [markdown]
+# Size, epochs, batch, learning rate and seed are the same.
+#
+# ```{important}
+# The encoder of the ResNet34 network started from these weights:
+# **{result}`08_resnet34.weights`**.
+# ```
+#
+# ## Loss curves
+#
+# Compare how fast the two fall, and how far training (dashed) and validation
+# (solid) lie apart at the end.
+
+# %% mystnb={"image": {"alt": "Training and validation loss of both networks over the epochs in one plot, and the validation mIoU of both in another."}, "figure": {"caption": "Loss of training and validation, and validation mIoU, of both networks. ResNet34 started from: {result}`08_resnet34.weights`.", "name": "fig-both-losses"}}
+from unet_tutorial import plots
+
+histories = {plots.MODEL_TITLES[name]: run.history for name, run in runs.items()}
+figure = plots.plot_losses(histories)
+
+# %% [markdown]
+# At the end the validation loss is {result}`07_scratch.last.val_loss:.4f` from
+# scratch and {result}`08_resnet34.last.val_loss:.4f` with the ResNet34.
+#
+# ## Scores
+#
+# The first row is the baseline of {doc}`02_road_scenes`, which never looks at a
+# picture.
+
+# %%
+import json
+
+import pandas as pd
+
+results = {
+    name: json.loads(Path(out_dir, "results", f"{name}.json").read_text())
+    for name in ("02_road_scenes", "07_scratch", "08_resnet34")
+}
+columns = ["miou", "dice", "pixel_accuracy", "lyft_score"]
+table = pd.DataFrame(
+    {
+        "most frequent": results["02_road_scenes"],
+        "from scratch": results["07_scratch"]["test"],
+        "ResNet34": results["08_resnet34"]["test"],
+    }
+).T.reindex(columns=columns)
+table.astype(float).round(3).fillna("")
+
+# %% [markdown]
+# On the test pictures the network from scratch reaches an mIoU of
+# {result}`07_scratch.test.miou:.3f` with {result}`07_scratch.parameters:,`
+# parameters in {result}`07_scratch.seconds:.0f` s of training, the ResNet34 network
+# {result}`08_resnet34.test.miou:.3f` with {result}`08_resnet34.parameters:,` in
+# {result}`08_resnet34.seconds:.0f` s. These are single runs: a difference smaller
+# than what another seed would make means nothing.
+#
+# `lyft_score` is the accuracy part of the Lyft challenge's own score, from F scores
+# of road and vehicle. It does not compare with the challenge's board, which was
+# computed on other pictures.
+
+# %% [markdown]
+# ## Class by class
+#
+# Which classes separate the two networks?
+
+# %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each of the 13 classes for both networks."}, "figure": {"caption": "IoU of each class on the test pictures, both networks.", "name": "fig-per-class"}}
+rows = [
+    {"class": name, "model": plots.MODEL_TITLES[model], "iou": values["iou"]}
+    for model, page in (("scratch", "07_scratch"), ("resnet34", "08_resnet34"))
+    for name, values in results[page]["test"]["per_class"].items()
+]
+figure = plots.plot_per_class(pd.DataFrame(rows))
+
+# %%
+wide = (
+    pd.DataFrame(rows).pivot(index="class", columns="model", values="iou").astype(float)
+)
+wide["difference"] = wide.iloc[:, 0] - wide.iloc[:, 1]
+wide.sort_values("difference", ascending=False).round(3)
+
+# %% [markdown]
+# The table holds the same numbers, the largest difference first.
+#
+# ## The same pictures, side by side
+
+# %% mystnb={"image": {"alt": "Three test pictures in rows, each with its true mask, the answer of the network from scratch and the answer of the ResNet34 network."}, "figure": {"caption": "Typical test pictures: mask and both answers. ResNet34 started from: {result}`08_resnet34.weights`.", "name": "fig-side-by-side"}}
+from unet_tutorial.data.pairs import find_pairs, read_pair
+from unet_tutorial.data.split import split_pairs
+from unet_tutorial.prediction import Predictor
+
+test = split_pairs(find_pairs(Path(data_dir)))["test"]
+predictors = {name: Predictor(run) for name, run in runs.items()}
+titles = ["picture", "mask", "from scratch", "ResNet34"]
+
+
+def compare(pair):
+    """A row of the figure: picture, mask, and both answers."""
+    image, mask = read_pair(pair)
+    return [image, mask, *(predictor.mask(image) for predictor in predictors.values())]
+
+
+compared = [compare(pair) for pair in test]
+figure = plots.plot_grid(compared[:: max(len(test) // 3, 1)][:3], titles)
+
+# %% [markdown]
+# ## The worst pictures
+#
+# A mean hides failures. These are the test pictures where the two networks
+# together answer the fewest pixels right.
+
+# %% mystnb={"image": {"alt": "The three test pictures with the lowest accuracy, each with its true mask and the answers of both networks."}, "figure": {"caption": "The three test pictures with the most wrong pixels.", "name": "fig-worst"}}
+accuracy = [
+    sum((answer == row[1]).mean() for answer in row[2:]) / 2 for row in compared
+]
+worst = sorted(range(len(test)), key=accuracy.__getitem__)[:3]
+figure = plots.plot_grid([compared[i] for i in worst], titles)
+
+# %% tags=["remove-cell"]
+from unet_tutorial.runs import save_results
+
+save_results(
+    out_dir,
+    "09_comparison",
+    profile,
+    data_dir,
+    test_pairs=len(test),
+    worst_accuracy=float(accuracy[worst[0]]),
+    mean_accuracy=sum(accuracy) / len(accuracy),
+)
+
+# %% [markdown]
+# The worst of {result}`09_comparison.test_pairs` test pictures has
+# {result}`09_comparison.worst_accuracy:.1%` of its pixels right, the mean is
+# {result}`09_comparison.mean_accuracy:.1%`. Look at what the worst have in common:
+# the light, something large and near, a class that is rare in training.
+#
+# ## Summary
+#
+# - A comparison is fair when all but one thing is the same.
+# - One run each is an anecdote; several seeds are a comparison.
+# - Look at the worst pictures as well as at the typical ones.
+#
+# ## Exercises
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-comparison-1
+# Average the probabilities of both networks and score the answer. Is the pair
+# better than each alone?
+# ```
+#
+# ```{solution-start} ex-comparison-1
+# :class: dropdown
+# ```
+
+# %%
+import torch
+
+from unet_tutorial.classes import NUM_CLASSES
+from unet_tutorial.metrics import ConfusionMatrix
+
+together = ConfusionMatrix(NUM_CLASSES)
+for pair in test:
+    image, mask = read_pair(pair)
+    mean = sum(predictor.probabilities(image) for predictor in predictors.values())
+    together.update(mean.argmax(dim=0).cpu(), torch.tensor(mask))
+print(f"both together: mIoU {together.miou():.3f}")
+for name, page in (("from scratch", "07_scratch"), ("ResNet34", "08_resnet34")):
+    print(f"{name:13}: mIoU {results[page]['test']['miou']:.3f}")
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-comparison-2
+# How fast is each network? Measure the pictures per second that each answers on
+# this machine, one at a time.
+# ```
+#
+# ```{solution-start} ex-comparison-2
+# :class: dropdown
+# ```
+
+# %%
+import time
+
+image, _ = read_pair(test[0])
+for name, predictor in predictors.items():
+    predictor.mask(image)  # the first call prepares
+    began = time.perf_counter()
+    for _ in range(10):
+        predictor.mask(image)
+    print(f"{name:9} {10 / (time.perf_counter() - began):6.1f} pictures a second")
+
+# %% [markdown]
+# The Lyft challenge asked for ten pictures a second at 600x800.
+#
+# ```{solution-end}
+# ```
