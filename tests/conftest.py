@@ -1,0 +1,30 @@
+"""What many tests need: a small town, and a network trained on it for a moment."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from unet_tutorial.runs import Run
+from unet_tutorial.town.drive import make_town
+from unet_tutorial.training import Config, fit
+
+# The tensors here are small: a second thread costs more than it gives, and much
+# more on a busy machine.
+torch.set_num_threads(1)
+
+TINY = Config("scratch", (32, 48), epochs=2, batch_size=4, base_channels=4)
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fifteen pairs of 48x64 in the Lyft layout. Not to be changed by tests."""
+    folder = tmp_path_factory.mktemp("data") / "town"
+    make_town(folder, count=15, size=(48, 64), seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(town: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run. Not to be changed by tests."""
+    return fit(TINY, town, tmp_path_factory.mktemp("runs") / "tiny")

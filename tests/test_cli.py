@@ -1,0 +1,190 @@
+"""The calls that the README promises, and errors in one line."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from unet_tutorial.cli import app
+from unet_tutorial.data.pairs import find_pairs
+from unet_tutorial.runs import Run
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def error_of(result: Result) -> str:
+    """The one line of a failed call."""
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, lines
+    return re.sub(r"\s+", " ", lines[0])
+
+
+def test_from_making_data_to_predicting_a_mask(tmp_path: Path) -> None:
+    data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "masks"
+    made = call(
+        "data",
+        "make",
+        "--out",
+        data,
+        "--count",
+        6,
+        "--size",
+        "48x64",
+        "--seed",
+        1,
+        "--flat",
+    )
+    assert made.exit_code == 0, made.output
+
+    checked = call("data", "check", data)
+    assert checked.exit_code == 0
+    assert "6 pairs" in checked.stdout
+    assert "TrafficSigns" in checked.stdout
+
+    trained = call(
+        "train",
+        "--data",
+        data,
+        "--model",
+        "scratch",
+        "--out",
+        run,
+        "--epochs",
+        1,
+        "--size",
+        "32x48",
+        "--seed",
+        2,
+    )
+    assert trained.exit_code == 0, trained.output
+    assert {"history.csv", "manifest.json"} <= {path.name for path in run.iterdir()}
+
+    scores = tmp_path / "scores.json"
+    evaluated = call("evaluate", "--run", run, "--data", data, "--out", scores)
+    assert evaluated.exit_code == 0, evaluated.output
+    written = json.loads(scores.read_text())
+    assert {
+        "miou",
+        "dice",
+        "pixel_accuracy",
+        "lyft_score",
+        "per_class",
+    } <= written.keys()
+    assert written["split"] == "test"
+    everything = call(
+        "evaluate", "--run", run, "--data", data, "--split", "all", "--out", scores
+    )
+    assert everything.exit_code == 0
+    assert json.loads(scores.read_text())["pairs"] == 6
+
+    images = [pair.image for pair in find_pairs(data)[:2]]
+    predicted = call("predict", "--run", run, "--out", out, *images)
+    assert predicted.exit_code == 0, predicted.output
+    assert len(list(out.glob("*.png"))) == 4
+
+
+def test_resnet34_says_which_weights_it_started_from(
+    town: Path, tmp_path: Path
+) -> None:
+    result = call(
+        "train",
+        "--data",
+        town,
+        "--model",
+        "resnet34",
+        "--out",
+        tmp_path / "run",
+        "--epochs",
+        1,
+        "--size",
+        "32x48",
+        "--encoder-weights",
+        "none",
+    )
+    assert result.exit_code == 0, result.output
+    assert "the encoder started from these weights: random" in result.stdout
+
+
+def test_check_prints_a_line_for_each_fault(tmp_path: Path, town: Path) -> None:
+    for folder in ("CameraRGB", "CameraSeg"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_text("no picture")
+    (tmp_path / "CameraRGB/b.png").write_text("alone")
+    result = call("data", "check", tmp_path)
+    assert result.exit_code == 1
+    assert len(result.stdout.strip().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", "check", "nowhere"], "nowhere: no such folder"),
+        (
+            ["train", "--data", "nowhere", "--model", "scratch", "--out", "r"],
+            "no such folder",
+        ),
+        (["evaluate", "--run", "nowhere", "--data", "TOWN"], "nowhere: holds no run"),
+        (["evaluate", "--run", "RUN", "--data", "TOWN", "--split", "x"], "split 'x'"),
+        (
+            ["predict", "--run", "RUN", "--out", "o", "gone.png"],
+            "gone.png: cannot be decoded",
+        ),
+        (
+            ["train", "--data", "TOWN", "--model", "vgg", "--out", "r"],
+            "'vgg' is not known",
+        ),
+        (
+            ["train", "--data", "TOWN", "--model", "scratch", "--out", "RUN"],
+            "already holds",
+        ),
+        (["data", "make", "--out", "TOWN"], "already holds something else"),
+        (["data", "make", "--out", "o", "--count", "0"], "at least 1 pair"),
+        (["notebooks", "--profile", "nowhere"], "profile 'nowhere' does not exist"),
+    ],
+)
+def test_bad_input_gives_one_line_and_no_traceback(
+    arguments: list[str],
+    message: str,
+    town: Path,
+    tiny_run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if arguments[0] != "notebooks":
+        monkeypatch.chdir(tmp_path)
+    places = {"TOWN": town, "RUN": tiny_run.folder}
+    assert message in error_of(call(*(places.get(word, word) for word in arguments)))
+
+
+@pytest.mark.parametrize("size", ["48", "axb", "48x"])
+def test_a_size_that_is_none_is_a_usage_error(size: str, tmp_path: Path) -> None:
+    result = call("data", "make", "--out", tmp_path / "d", "--size", size)
+    assert result.exit_code == 2
+    assert "HEIGHTxWIDTH" in re.sub(r"[\s│]+", " ", result.stderr)
+
+
+def test_the_module_is_a_program() -> None:
+    command = [sys.executable, "-m", "unet_tutorial", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for name in ("data", "train", "evaluate", "predict", "notebooks"):
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [("unet_tutorial", {"torch", "numpy"}), ("unet_tutorial.cli", {"torch"})],
+)
+def test_importing_is_light(module: str, heavy: set[str]) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not heavy & set(done.stdout.split())

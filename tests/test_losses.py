@@ -1,0 +1,82 @@
+"""The Dice loss against its closed form and against segmentation-models-pytorch."""
+
+import math
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from torch.nn import functional
+
+from unet_tutorial.losses import DiceLoss, soft_dice
+
+
+def logits_of(mask: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Logits of a perfect and certain answer."""
+    return 100.0 * functional.one_hot(mask, num_classes).movedim(-1, 1)
+
+
+def test_half_an_overlap_by_hand() -> None:
+    # Class 1: 2 pixels answered, 3 true, 1 in common: Dice 2/5. Class 0: 3, 2, 1: 2/5.
+    answer, mask = torch.tensor([[[1, 1, 0, 0, 0]]]), torch.tensor([[[1, 0, 1, 1, 0]]])
+    assert DiceLoss()(logits_of(answer, 2), mask).item() == pytest.approx(1 - 2 / 5)
+
+
+def test_a_perfect_answer_scores_0_even_where_classes_are_absent() -> None:
+    mask = torch.tensor([[[0, 0, 5, 5]]])
+    assert DiceLoss()(logits_of(mask, 13), mask).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_uniform_guess_on_equal_classes_has_its_closed_form() -> None:
+    mask = torch.arange(13).repeat(7).reshape(1, 7, 13)
+    loss = DiceLoss()(torch.zeros(1, 13, 7, 13), mask)
+    assert loss.item() == pytest.approx(1 - 1 / 13)
+
+
+def test_a_softmax_taken_twice_cannot_come_down() -> None:
+    """The trap: probabilities given where logits are expected."""
+    mask = torch.arange(13).repeat(7).reshape(1, 7, 13)
+    probabilities = logits_of(mask, 13).softmax(dim=1)
+    floor = 1 - math.e / (math.e + 12)
+    assert DiceLoss()(probabilities, mask).item() == pytest.approx(floor, abs=1e-6)
+
+
+def test_agrees_with_segmentation_models_pytorch_where_all_classes_occur() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 5, 9, 11, generator=generator)
+    mask = torch.randint(5, (2, 9, 11), generator=generator)
+    theirs = smp.losses.DiceLoss("multiclass", from_logits=True)(logits, mask)
+    assert DiceLoss()(logits, mask).item() == pytest.approx(theirs.item(), abs=1e-6)
+
+
+def test_ignored_pixels_count_neither_way() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 4, 6, 6, generator=generator)
+    mask = torch.randint(4, (1, 6, 6), generator=generator)
+    part = mask.clone()
+    part[:, 3:] = 255
+    whole = DiceLoss()(logits[:, :, :3], mask[:, :3])
+    assert DiceLoss(ignore_index=255)(logits, part).item() == pytest.approx(
+        whole.item()
+    )
+
+
+def test_a_batch_without_any_counted_pixel_has_loss_0_and_a_gradient() -> None:
+    logits = torch.randn(1, 4, 6, 6, requires_grad=True)
+    loss = DiceLoss(ignore_index=9)(logits, torch.full((1, 6, 6), 9))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert logits.grad.abs().sum() == 0
+
+
+def test_half_precision_does_not_overflow() -> None:
+    mask = torch.randint(3, (1, 600, 800))
+    logits = torch.zeros(1, 3, 600, 800, dtype=torch.float16)
+    assert DiceLoss()(logits, mask).item() == pytest.approx(2 / 3, abs=1e-3)
+
+
+def test_soft_dice_says_which_classes_occur() -> None:
+    mask = torch.tensor([[[0, 2]]])
+    dice, present = soft_dice(torch.full((1, 3, 1, 2), 1 / 3), mask)
+    assert present.tolist() == [True, False, True]
+    assert dice.tolist() == pytest.approx([0.4, 0.0, 0.4])

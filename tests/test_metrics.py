@@ -1,0 +1,71 @@
+"""Scores from one confusion matrix, against numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from unet_tutorial.classes import NONE, ROAD_LINES, ROADS, VEHICLES
+from unet_tutorial.metrics import ConfusionMatrix, lyft_score, lyft_target
+
+
+@pytest.fixture
+def confusion() -> ConfusionMatrix:
+    # Class 0: 3 hits, 1 miss. Class 1: 2 hits, 2 misses. Class 2: only answered.
+    confusion = ConfusionMatrix(4)
+    true = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    confusion.update(torch.tensor([0, 0, 0, 1, 1, 1, 0, 2]), true)
+    return confusion
+
+
+def test_iou_and_dice_by_hand(confusion: ConfusionMatrix) -> None:
+    assert confusion.iou()[:2].tolist() == pytest.approx([3 / 5, 2 / 5])
+    assert confusion.dice()[:2].tolist() == pytest.approx([6 / 8, 4 / 7])
+    assert confusion.pixel_accuracy() == pytest.approx(5 / 8)
+
+
+def test_absent_classes_are_left_out_of_the_means(confusion: ConfusionMatrix) -> None:
+    assert confusion.iou()[2:].isnan().all()
+    assert confusion.miou() == pytest.approx((3 / 5 + 2 / 5) / 2)
+    assert confusion.mean_dice() == pytest.approx((6 / 8 + 4 / 7) / 2)
+
+
+def test_f_score_weighs_misses_by_beta(confusion: ConfusionMatrix) -> None:
+    # Class 1: 2 hits, 2 misses, 1 false alarm.
+    assert confusion.f_score(2)[1].item() == pytest.approx(5 * 2 / (5 * 2 + 4 * 2 + 1))
+    f_half = 1.25 * 2 / (1.25 * 2 + 0.25 * 2 + 1)
+    assert confusion.f_score(0.5)[1].item() == pytest.approx(f_half)
+
+
+def test_updates_add_up() -> None:
+    once, twice = ConfusionMatrix(5), ConfusionMatrix(5)
+    predicted, mask = torch.randint(5, (4, 6, 6)), torch.randint(5, (4, 6, 6))
+    once.update(predicted, mask)
+    for half in (slice(0, 2), slice(2, 4)):
+        twice.update(predicted[half], mask[half])
+    assert torch.equal(once.counts, twice.counts)
+
+
+def test_ignored_pixels_are_not_counted() -> None:
+    confusion = ConfusionMatrix(2, ignore_index=11)
+    confusion.update(torch.tensor([0, 1, 1]), torch.tensor([0, 11, 1]))
+    assert confusion.counts.sum() == 2
+    assert confusion.miou() == 1
+
+
+def test_lyft_target_joins_road_lines_and_drops_the_hood() -> None:
+    mask = torch.full((600, 2), NONE)
+    mask[495:, 0] = VEHICLES
+    mask[300], mask[301] = ROADS, ROAD_LINES
+    target = lyft_target(mask)
+    assert target[300:302].unique().tolist() == [1]
+    assert target[495].tolist() == [2, 0]
+    assert target[496:].unique().tolist() == [0]
+
+
+def test_lyft_score_is_100_for_a_perfect_answer_and_unknown_without_vehicles() -> None:
+    perfect, no_vehicle = ConfusionMatrix(3), ConfusionMatrix(3)
+    perfect.update(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2]))
+    no_vehicle.update(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 1]))
+    assert lyft_score(perfect) == 100
+    assert math.isnan(lyft_score(no_vehicle))

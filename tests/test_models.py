@@ -1,0 +1,226 @@
+"""One contract for both networks."""
+
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
+from torch import nn
+
+from unet_tutorial.errors import UserError
+from unet_tutorial.losses import DiceLoss
+from unet_tutorial.models import MODEL_NAMES, build_model
+from unet_tutorial.models import resnet_unet as module
+from unet_tutorial.models.resnet_unet import ResNet34UNet, load_encoder_weights
+from unet_tutorial.models.unet import UNet
+
+both = pytest.mark.parametrize("name", MODEL_NAMES)
+
+
+def build(name: str, num_classes: int = 13) -> nn.Module:
+    torch.manual_seed(0)
+    return build_model(name, num_classes, base_channels=4)
+
+
+@both
+@pytest.mark.parametrize("size", [(64, 96), (33, 47), (75, 100), (32, 32)])
+@pytest.mark.parametrize("num_classes", [1, 13])
+def test_logits_have_the_size_of_the_image(
+    name: str, size: tuple[int, int], num_classes: int
+) -> None:
+    logits = build(name, num_classes)(torch.randn(2, 3, *size))
+    assert logits.shape == (2, num_classes, *size)
+
+
+@both
+def test_the_size_of_the_real_frames(name: str) -> None:
+    with torch.inference_mode():
+        assert build(name).eval()(torch.randn(1, 3, 600, 800)).shape == (
+            1,
+            13,
+            600,
+            800,
+        )
+
+
+@both
+def test_a_gradient_reaches_every_parameter_with_a_batch_of_one(name: str) -> None:
+    model = build(name)
+    DiceLoss()(
+        model(torch.randn(1, 3, 64, 64)), torch.randint(13, (1, 64, 64))
+    ).backward()
+    for parameter, weight in model.named_parameters():
+        assert weight.grad is not None, parameter
+        assert weight.grad.isfinite().all(), parameter
+        assert weight.grad.abs().sum() > 0, parameter
+
+
+@both
+def test_eval_is_deterministic_and_does_not_mix_the_images_of_a_batch(
+    name: str,
+) -> None:
+    model = build(name).eval()
+    images = torch.randn(3, 3, 64, 64)
+    with torch.inference_mode():
+        together, again, alone = model(images), model(images), model(images[1:2])
+    assert torch.equal(together, again)
+    torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-4)
+
+
+@both
+def test_a_saved_network_answers_the_same(name: str, tmp_path: Path) -> None:
+    model, other = build(name).eval(), build_model(name, 13, base_channels=4).eval()
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(model(image), other(image))
+
+
+@both
+def test_the_output_is_logits(name: str) -> None:
+    logits = build(name)(torch.randn(1, 3, 64, 64))
+    assert (logits < 0).any()
+    assert not torch.allclose(logits.sum(dim=1), torch.ones(1, 64, 64))
+
+
+def test_the_unet_of_the_paper_has_31_million_parameters() -> None:
+    assert sum(weight.numel() for weight in UNet().parameters()) == pytest.approx(
+        31.0e6, rel=0.01
+    )
+
+
+def test_an_unknown_model_is_named_in_the_error() -> None:
+    with pytest.raises(UserError, match=r"'vgg'.*scratch, resnet34"):
+        build_model("vgg", 13)
+
+
+# --- weights of the encoder ---------------------------------------------------------
+
+
+@pytest.fixture
+def weights_file(tmp_path: Path) -> Path:
+    """Random weights of a ResNet34 encoder: a stand-in for the hub's file."""
+    torch.manual_seed(1)
+    state = ResNet34UNet().network.encoder.state_dict()
+    save_file(
+        {name: tensor.contiguous() for name, tensor in state.items()}, tmp_path / "w.st"
+    )
+    return tmp_path / "w.st"
+
+
+def first_weights(model: ResNet34UNet) -> torch.Tensor:
+    return model.network.encoder.state_dict()["conv1.weight"].clone()
+
+
+def test_a_file_of_weights_is_loaded_and_named(weights_file: Path) -> None:
+    model, source = ResNet34UNet(), ResNet34UNet()
+    assert load_encoder_weights(model, str(weights_file)) == "w.st"
+    load_encoder_weights(source, str(weights_file))
+    assert torch.equal(first_weights(model), first_weights(source))
+
+
+def test_no_weights_leave_the_network_as_it_is() -> None:
+    model = ResNet34UNet()
+    before = first_weights(model)
+    assert load_encoder_weights(model, "none") == "random"
+    assert torch.equal(first_weights(model), before)
+
+
+def test_a_missing_or_foreign_file_is_named_in_the_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        load_encoder_weights(ResNet34UNet(), str(tmp_path / "none.st"))
+    (tmp_path / "text.st").write_text("hello")
+    with pytest.raises(UserError, match=r"text\.st: not the weights"):
+        load_encoder_weights(ResNet34UNet(), str(tmp_path / "text.st"))
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.st")
+    with pytest.raises(UserError, match=r"other\.st: not the weights"):
+        load_encoder_weights(ResNet34UNet(), str(tmp_path / "other.st"))
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Answers as the hub does for one file."""
+
+    content: bytes
+
+    def do_HEAD(self) -> None:
+        if "/resolve/" not in self.path:  # the client asks for other things, too
+            return self.send_error(404)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.send_header("ETag", '"0123456789abcdef"')
+        self.send_header("X-Repo-Commit", self.path.split("/")[4])
+        self.end_headers()
+        return None
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        if "/resolve/" in self.path:
+            self.wfile.write(self.content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def point_to(monkeypatch: pytest.MonkeyPatch, port: int, cache: Path) -> None:
+    """Let the hub's client talk to this machine, with an empty cache."""
+    endpoint = f"http://127.0.0.1:{port}"
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+
+
+@pytest.fixture
+def hub(
+    weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    handler = type("Handler", (Hub,), {"content": weights_file.read_bytes()})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    point_to(monkeypatch, server.server_port, tmp_path / "cache")
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.usefixtures("hub")
+def test_imagenet_weights_are_fetched_once_and_then_read_from_the_cache(
+    weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched, cached, source = ResNet34UNet(), ResNet34UNet(), ResNet34UNet()
+    assert load_encoder_weights(fetched, "imagenet") == "imagenet"
+    point_to(monkeypatch, 9, tmp_path / "cache")  # nobody listens there
+    assert load_encoder_weights(cached, "auto") == "imagenet"
+    load_encoder_weights(source, str(weights_file))
+    assert torch.equal(first_weights(fetched), first_weights(source))
+    assert torch.equal(first_weights(cached), first_weights(source))
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refuses", "never answers"])
+def test_without_a_hub_one_knows_within_ten_seconds(
+    silent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A server that accepts and never answers, or a port where nobody listens.
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    port = server.server_port
+    if not silent:
+        server.server_close()
+    point_to(monkeypatch, port, tmp_path / "cache")
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 1.0)
+    began = perf_counter()
+    with pytest.raises(UserError, match="cannot be fetched"):
+        load_encoder_weights(ResNet34UNet(), "imagenet")
+    used = load_encoder_weights(ResNet34UNet(), "auto")
+    server.server_close()
+    assert used == "random (ImageNet weights could not be fetched)"
+    assert perf_counter() - began < 10
+    assert not os.path.exists(
+        tmp_path / "cache/models--smp-hub--resnet34.imagenet/snapshots"
+    )

@@ -1,0 +1,218 @@
+"""The runner executes what is stale, and says what went wrong."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from unet_tutorial.errors import UserError
+from unet_tutorial.notebooks import (
+    Progress,
+    find_notebooks,
+    lay_out_pages,
+    read_notebook,
+    read_profile,
+    run_notebooks,
+)
+
+ROOT = Path(__file__).parents[1]
+
+HEADER = """# ---
+# jupyter:
+#   kernelspec: {{display_name: Python 3, language: python, name: python3}}
+#   unet_tutorial:
+#     needs: [{needs}]
+#     seconds: {{tiny: 2}}
+# ---
+
+# %% tags=["parameters"]
+data_dir = "data/town"  # the data
+out_dir = "_build/tiny"  # the results
+{parameters}
+
+# %%
+{code}
+"""
+
+
+def write(
+    root: Path, name: str, code: str, needs: str = "", parameters: str = ""
+) -> None:
+    text = HEADER.format(code=code, needs=needs, parameters=parameters)
+    (root / "notebooks" / f"{name}.py").write_text(text)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A checkout with three notebooks that run in a moment."""
+    for folder in ("notebooks/profiles", "book/_static", "src"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml", "book/intro.md", "book/_static/book.css"):
+        (tmp_path / name).write_text(name)
+    profile = {
+        "data_dir": "data/town",
+        "out_dir": "_build/tiny",
+        "num_scenes": 3,
+        "scene_size": [32, 32],
+        "scene_seed": 0,
+        "depth": 1,
+    }
+    (tmp_path / "notebooks/profiles/tiny.yaml").write_text(yaml.safe_dump(profile))
+    town = "num_scenes = 1\nscene_size = [32, 32]\nscene_seed = 0"
+    write(tmp_path, "01_first", "print('first')", parameters=town)
+    write(tmp_path, "02_second", "print('depth', depth)", parameters="depth = 5")
+    write(tmp_path, "03_third", "print('third')", needs="02_second")
+    return tmp_path
+
+
+def fresh(project: Path, only: str | None = None) -> list[str]:
+    """Run, and name what was executed."""
+    return [o.name for o in run_notebooks(project, "tiny", only=only) if o.fresh]
+
+
+def test_only_what_is_stale_is_executed_again(project: Path) -> None:
+    everything = ["01_first", "02_second", "03_third"]
+    assert fresh(project) == everything
+    assert fresh(project) == []
+
+    # A source: itself, and what needs it.
+    write(project, "02_second", "print('changed')", parameters="depth = 5")
+    assert fresh(project) == ["02_second", "03_third"]
+
+    # A parameter: those that declare it, and what needs them.
+    profile = project / "notebooks/profiles/tiny.yaml"
+    profile.write_text(profile.read_text().replace("depth: 1", "depth: 2"))
+    assert fresh(project) == ["02_second", "03_third"]
+
+    # The data: all.
+    profile.write_text(profile.read_text().replace("scene_seed: 0", "scene_seed: 1"))
+    assert fresh(project) == everything
+
+    # A page that was removed.
+    (project / "_build/tiny/pages/03_third.ipynb").unlink()
+    assert fresh(project) == ["03_third"]
+
+
+def test_the_library_makes_everything_stale(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(fresh(project)) == 3
+    changed = project / "changed.py"
+    changed.write_text("x = 1")
+    monkeypatch.setattr("unet_tutorial.notebooks._library_files", lambda: [changed])
+    assert len(fresh(project)) == 3
+    assert fresh(project) == []
+
+
+def test_one_notebook_is_executed_with_those_it_needs(project: Path) -> None:
+    assert fresh(project, only="03_third") == ["02_second", "03_third"]
+    with pytest.raises(UserError, match="notebook '9' does not exist"):
+        run_notebooks(project, "tiny", only="9")
+
+
+def test_the_profile_reaches_the_notebook_and_pages_are_clean(project: Path) -> None:
+    run_notebooks(project, "tiny")
+    page = nbformat.read(
+        project / "_build/tiny/site/book/02_second.ipynb", as_version=4
+    )
+    assert page.cells[-1].outputs[0].text == "depth 1\n"
+    assert [cell.id for cell in page.cells] == [
+        f"cell-{i}" for i in range(len(page.cells))
+    ]
+    assert "papermill" not in json.dumps(page)
+    assert str(project) not in json.dumps(page)
+
+
+def test_progress_names_notebook_cell_and_time_left(project: Path) -> None:
+    seen: list[Progress] = []
+    run_notebooks(project, "tiny", on_progress=seen.append)
+    assert [progress.notebook for progress in seen if progress.cell == 1] == [
+        "01_first",
+        "02_second",
+        "03_third",
+    ]
+    assert {progress.count for progress in seen} == {3}
+    assert all(progress.cell <= progress.cells for progress in seen)
+    assert seen[0].seconds_left > seen[-1].seconds_left >= 0
+
+
+def test_a_failing_cell_is_named_and_its_notebook_kept(project: Path) -> None:
+    write(project, "02_second", "raise ValueError('no depth')", parameters="depth = 5")
+    with pytest.raises(
+        UserError, match=r"02_second\.py: cell \d failed with ValueError: no depth"
+    ):
+        run_notebooks(project, "tiny")
+    assert "no depth" in (project / "_build/tiny/failed/02_second.ipynb").read_text()
+    # What was executed before it is not lost.
+    write(project, "02_second", "print(depth)", parameters="depth = 5")
+    assert fresh(project) == ["02_second", "03_third"]
+
+
+def test_an_unknown_parameter_is_an_error(project: Path) -> None:
+    profile = project / "notebooks/profiles/tiny.yaml"
+    profile.write_text(profile.read_text() + "no_such_name: 3\n")
+    with pytest.raises(UserError, match="no notebook has a parameter no_such_name"):
+        run_notebooks(project, "tiny")
+
+
+def test_a_notebook_has_exactly_one_parameters_cell(project: Path) -> None:
+    (project / "notebooks/04_none.py").write_text("# %%\n1\n")
+    with pytest.raises(UserError, match="has 0 cells tagged 'parameters'"):
+        find_notebooks(project / "notebooks")
+
+
+def test_a_page_that_is_gone_from_the_sources_is_gone_from_the_site(
+    project: Path,
+) -> None:
+    build = project / "_build/tiny"
+    lay_out_pages(project, build)
+    assert (build / "site/book/intro.md").exists()
+    (project / "book/intro.md").unlink()
+    lay_out_pages(project, build)
+    assert not (build / "site/book/intro.md").exists()
+    assert (build / "site/src").resolve() == project / "src"
+
+
+# --- the book's own notebooks -------------------------------------------------------
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
+PROFILES = sorted((ROOT / "notebooks/profiles").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_parameter_has_a_default_with_a_comment(path: Path) -> None:
+    text = path.read_text()
+    cell = text.split('tags=["parameters", "hide-input"]\n')[1].split("\n\n")[0]
+    for line in cell.splitlines():
+        assert "  # " in line, line
+    assert read_notebook(path).parameters >= {"profile", "out_dir"}
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_fits_the_notebooks(path: Path) -> None:
+    notebooks = find_notebooks(ROOT / "notebooks")
+    profile = read_profile(path, notebooks)
+    assert profile["profile"] == path.stem
+    assert profile["out_dir"] == f"_build/{path.stem}"
+
+
+def test_the_full_profile_is_the_experiment_of_the_report() -> None:
+    profile = yaml.safe_load((ROOT / "notebooks/profiles/full.yaml").read_text())
+    assert profile["epochs"] == 100
+    assert profile["learning_rate"] == 0.0005
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_chapters_have_goals_a_summary_and_solved_exercises(path: Path) -> None:
+    text = path.read_text()
+    assert "# After this chapter you can" in text
+    assert "# ## Summary" in text
+    exercises = text.count("```{exercise}")
+    assert 2 <= exercises <= 3
+    assert (
+        text.count("```{solution-start}")
+        == text.count("```{solution-end}")
+        == exercises
+    )

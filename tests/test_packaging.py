@@ -1,0 +1,68 @@
+"""The lists of packages agree, and the fixed places exist."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_environment_yml_names_the_same_packages() -> None:
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    by_pip = next(entry["pip"] for entry in conda if isinstance(entry, dict))
+    named = {line for line in by_pip if not line.startswith("--")}
+    assert named == {
+        *PROJECT["dependencies"],
+        *PROJECT["optional-dependencies"]["book"],
+    }
+    assert f"python{PROJECT['requires-python']}" in conda
+
+
+def test_the_packages_that_the_project_promises_are_there() -> None:
+    names = {
+        canonicalize_name(Requirement(line).name)
+        for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["book"]
+    }
+    assert names >= {
+        "jupyter-book",
+        "jupytext",
+        "torch",
+        "segmentation-models-pytorch",
+        "matplotlib",
+        "papermill",
+        "seaborn",
+    }
+
+
+def test_the_constraints_fit_the_bounds() -> None:
+    pinned: dict[str, list[str]] = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        requirement = Requirement(line)
+        versions = [clause.version for clause in requirement.specifier]
+        pinned.setdefault(canonicalize_name(requirement.name), []).extend(versions)
+    extras = PROJECT["optional-dependencies"]
+    for line in PROJECT["dependencies"] + extras["book"] + extras["dev"]:
+        requirement = Requirement(line)
+        for version in pinned[canonicalize_name(requirement.name)]:
+            assert version in requirement.specifier, line
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "book",
+        "notebooks",
+        "src/unet_tutorial",
+        "data",
+        "_config.yml",
+        "_toc.yml",
+        "tests",
+    ],
+)
+def test_the_layout_is_the_agreed_one(place: str) -> None:
+    assert (ROOT / place).exists()

@@ -1,0 +1,79 @@
+"""A run and images in, masks and scores out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unet_tutorial.classes import CLASS_NAMES
+from unet_tutorial.data.pairs import Pair, find_pairs, read_image, read_mask
+from unet_tutorial.errors import UserError
+from unet_tutorial.prediction import Predictor, predict_files, score
+from unet_tutorial.runs import Run
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_run: Run) -> Predictor:
+    return Predictor(tiny_run, device="cpu")
+
+
+@pytest.mark.parametrize("size", [(48, 64), (61, 97), (300, 400)])
+def test_an_answer_has_the_size_of_its_picture(
+    predictor: Predictor, size: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert predictor.mask(image).shape == size
+    total = predictor.probabilities(image).sum(dim=0)
+    torch.testing.assert_close(total, torch.ones(size), atol=1e-4, rtol=0)
+
+
+def test_the_scores_of_a_perfect_predictor_are_perfect(
+    predictor: Predictor, town: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = find_pairs(town)
+    truth = {read_image(p.image).tobytes(): read_mask(p.mask) for p in pairs}
+    monkeypatch.setattr(predictor, "mask", lambda image: truth[image.tobytes()].copy())
+    scores, confusion = score(predictor, pairs)
+    assert scores["miou"] == scores["dice"] == scores["pixel_accuracy"] == 1
+    assert scores["lyft_score"] == 100
+    assert list(scores["per_class"]) == list(CLASS_NAMES)
+    assert confusion.counts.sum() == 15 * 48 * 64
+
+
+def test_a_class_that_does_not_occur_is_null_in_json(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    for name in ("CameraRGB", "CameraSeg"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "CameraRGB/a.png")
+    Image.new("L", (64, 48)).save(tmp_path / "CameraSeg/a.png")
+    scores, _ = score(predictor, find_pairs(tmp_path))
+    assert scores["per_class"]["Vehicles"] == {"iou": None, "dice": None}
+    assert scores["lyft_score"] is None
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_predicted_files_are_in_the_lyft_format(
+    predictor: Predictor, town: Path, tmp_path: Path
+) -> None:
+    pair = find_pairs(town)[0]
+    predict_files(predictor, [pair.image], tmp_path / "new/out")
+    written = tmp_path / "new/out" / pair.image.name
+    with Image.open(written) as image:
+        pixels = np.asarray(image)
+    assert pixels.shape == (48, 64, 3)
+    assert pixels[..., 1:].max() == 0
+    assert np.array_equal(read_mask(written), predictor.mask(read_image(pair.image)))
+    overlay = written.with_name(f"{pair.stem}_overlay.png")
+    assert read_image(overlay).shape == (48, 64, 3)
+    # What was predicted can be read as a pair of its own.
+    assert Pair(pair.image, written).stem == pair.stem
+
+
+def test_a_picture_that_is_none_is_named(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"text\.png: cannot be decoded"):
+        predict_files(predictor, [tmp_path / "text.png"], tmp_path / "out")
