@@ -1,0 +1,74 @@
+# What this project can do: `make help`.
+
+SHELL := /bin/bash
+PROFILE ?= laptop
+TORCH ?= default
+BIN := .venv/bin
+STAMP := .venv/installed-$(TORCH)
+
+# The small CPU build of torch has an index of its own. It must give torchvision
+# as well: the two belong together, and one from elsewhere fails at import.
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: help book test lint unit ci-notebooks watch constraints clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@echo
+	@echo "PROFILE=ci|laptop|full   how much the notebooks compute (laptop)"
+	@echo "DATA=DIR                 another data set than the profile's"
+	@echo "TORCH=cpu                the small build of torch, for machines without an NVIDIA card"
+
+book: $(STAMP) ## Execute the stale notebooks and build the book
+	@$(BIN)/python -m unet_tutorial notebooks --profile $(PROFILE) $(if $(DATA),--data $(DATA))
+	@# A failed build is removed: the next one would not repeat its warnings.
+	@$(BIN)/jupyter-book build -q -n -W --keep-going --path-output . _build/$(PROFILE)/site \
+	  || { rm -rf _build/html _build/.doctrees; exit 1; }
+	@echo "open $(CURDIR)/_build/html/index.html"
+
+test: lint unit ci-notebooks ## Check style and types, run the tests and every notebook in miniature
+
+lint: $(STAMP) ## Check style, types, spelling, notebooks and workflows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+	@# A notebook that would change on its way through jupytext is not a clean source.
+	$(BIN)/jupytext --quiet --test --to ipynb notebooks/*.py
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+unit: $(STAMP) ## Run the unit tests
+	$(BIN)/pytest
+
+ci-notebooks: $(STAMP) ## Execute every notebook with the ci profile
+	$(BIN)/python -m unet_tutorial notebooks --profile ci
+
+watch: $(STAMP) ## Rebuild when a source changes; PAGE=05_dice_loss executes one notebook only
+	$(BIN)/watchfiles --filter all \
+	  "sh -c '$(BIN)/python -m unet_tutorial notebooks --profile ci $(if $(PAGE),--only $(PAGE)) && \
+	  $(BIN)/jupyter-book build -q -n --path-output . _build/ci/site'" book notebooks src
+
+constraints: $(STAMP) ## Choose the newest versions that pyproject.toml admits
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \
+	  --no-header --no-annotate pyproject.toml --output-file constraints.txt
+
+clean: ## Remove the environment, all runs and the rendered data
+	rm -rf .venv _build data/town-*
+
+# The first Python that will do. Each is tried, not only looked for: a name on the
+# path may be a shim that leads nowhere.
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+	  then found=$$python; break; fi; \
+	done; \
+	test -n "$$found" || { echo "error: Python 3.11, 3.12 or 3.13 is needed and none was found; install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 1; }; \
+	rm -f .venv/installed-*; \
+	$$found -m venv .venv; \
+	echo "installing into .venv (a few minutes, once)"; \
+	if test "$(TORCH)" = cpu; then \
+	  $(BIN)/pip install --quiet --constraint constraints.txt --index-url $(TORCH_INDEX) torch torchvision \
+	    || { echo "error: $(TORCH_INDEX) gave no torch; leave out TORCH=cpu to take the default build"; exit 1; }; \
+	fi; \
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,dev]'
+	@touch $@
