@@ -17,7 +17,7 @@
 #
 # *You need:* Python and arrays. No deep learning yet.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters"]
 profile = "laptop"  # the profile's name, shown under results
 out_dir = "_build/laptop"  # folder for results
 scene_size = [240, 320]  # height and width of the rendered pictures, in pixels

@@ -18,7 +18,7 @@
 #
 # *You need:* {doc}`01_segmentation`.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters"]
 profile = "laptop"  # the profile's name, shown under results
 data_dir = "data/town-laptop"  # folder with pairs of image and mask
 out_dir = "_build/laptop"  # folder for results

@@ -16,7 +16,7 @@
 #
 # *You need:* {doc}`02_road_scenes`.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters"]
 profile = "laptop"  # the profile's name, shown under results
 data_dir = "data/town-laptop"  # folder with pairs of image and mask
 out_dir = "_build/laptop"  # folder for results
@@ -193,8 +193,10 @@ for name in ("BILINEAR", "NEAREST"):
     wrong = np.mean(~np.isin(resized, np.flatnonzero(before)))
     grown = np.bincount(resized.ravel(), minlength=13) * 4 / np.maximum(before, 1)
     most = CLASS_NAMES[int(grown[:13].argmax())]
-    print(f"{name:8}: {wrong:.2%} of the pixels in classes that the mask does not have; "
-          f"{most} grew {grown.max():.1f} times")  # fmt: skip
+    print(
+        f"{name:8}: {wrong:.2%} of the pixels in classes that the mask does not have; "
+        f"{most} grew {grown.max():.1f} times"
+    )
 
 # %% [markdown]
 # Averaging invents classes along every edge, and where it invents one that does

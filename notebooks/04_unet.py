@@ -16,7 +16,7 @@
 #
 # *You need:* {doc}`03_data`; what a convolution and a ReLU are.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters"]
 profile = "laptop"  # the profile's name, shown under results
 out_dir = "_build/laptop"  # folder for results
 size = [96, 128]  # height and width of the pictures, in pixels

@@ -17,7 +17,7 @@
 #
 # *You need:* {doc}`04_unet`; what a softmax is.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters"]
 profile = "laptop"  # the profile's name, shown under results
 out_dir = "_build/laptop"  # folder for results
 seed = 0  # decides the random masks of this chapter

@@ -17,7 +17,7 @@
 #
 # *You need:* {doc}`04_unet` and {doc}`05_dice_loss`.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters"]
 profile = "laptop"  # the profile's name, shown under results
 data_dir = "data/town-laptop"  # folder with pairs of image and mask
 out_dir = "_build/laptop"  # folder for runs and results
@@ -67,9 +67,13 @@ from pathlib import Path
 from unet_tutorial.training import Config, epoch_line, fit
 
 config = Config(
-    "scratch", tuple(size), short_epochs,
-    batch_size=batch_size, base_channels=base_channels, seed=seed,
-)  # fmt: skip
+    "scratch",
+    tuple(size),
+    short_epochs,
+    batch_size=batch_size,
+    base_channels=base_channels,
+    seed=seed,
+)
 runs = Path(out_dir) / "runs"
 run = fit(
     config,

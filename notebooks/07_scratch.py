@@ -16,7 +16,7 @@
 #
 # *You need:* {doc}`06_training`.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters"]
 profile = "laptop"  # the profile's name, shown under results
 data_dir = "data/town-laptop"  # folder with pairs of image and mask
 out_dir = "_build/laptop"  # folder for runs and results
@@ -57,7 +57,7 @@ run = fit(
     on_epoch=describe,
 )
 
-# %% mystnb={"image": {"alt": "Two plots over the epochs for the network from scratch: training and validation loss on the left, validation mIoU on the right."}, "figure": {"caption": "Loss of training (dashed) and validation (solid), and validation mIoU, of the U-Net from scratch.", "name": "fig-scratch-loss"}}
+# %% mystnb={"image": {"alt": "Two plots over the epochs for the network from scratch: training and validation loss above, validation mIoU below."}, "figure": {"caption": "Loss of training (dashed) and validation (solid), and validation mIoU, of the U-Net from scratch.", "name": "fig-scratch-loss"}}
 from unet_tutorial import plots
 
 figure = plots.plot_losses({"from scratch": run.history})

@@ -16,7 +16,7 @@
 #
 # *You need:* {doc}`07_scratch`.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters"]
 profile = "laptop"  # the profile's name, shown under results
 data_dir = "data/town-laptop"  # folder with pairs of image and mask
 out_dir = "_build/laptop"  # folder for runs and results
@@ -55,9 +55,14 @@ from pathlib import Path
 from unet_tutorial.training import Config, epoch_line, fit
 
 config = Config(
-    "resnet34", tuple(size), epochs, learning_rate, batch_size, seed,
+    "resnet34",
+    tuple(size),
+    epochs,
+    learning_rate,
+    batch_size,
+    seed,
     encoder_weights=encoder_weights,
-)  # fmt: skip
+)
 
 
 def describe(row):
@@ -81,7 +86,7 @@ print("\nweights of the encoder at the start:", run.manifest["encoder_weights_us
 # **{result}`08_resnet34.weights`**.
 # ```
 
-# %% mystnb={"image": {"alt": "Two plots over the epochs for the ResNet34 U-Net: training and validation loss on the left, validation mIoU on the right."}, "figure": {"caption": "Loss of training (dashed) and validation (solid), and validation mIoU, of the ResNet34 U-Net. Weights at the start: {result}`08_resnet34.weights`.", "name": "fig-resnet-loss"}}
+# %% mystnb={"image": {"alt": "Two plots over the epochs for the ResNet34 U-Net: training and validation loss above, validation mIoU below."}, "figure": {"caption": "Loss of training (dashed) and validation (solid), and validation mIoU, of the ResNet34 U-Net. Weights at the start: {result}`08_resnet34.weights`.", "name": "fig-resnet-loss"}}
 from unet_tutorial import plots
 
 figure = plots.plot_losses({"ResNet34": run.history})

@@ -16,7 +16,7 @@
 #
 # *You need:* {doc}`07_scratch` and {doc}`08_resnet34`.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters"]
 profile = "laptop"  # the profile's name, shown under results
 data_dir = "data/town-laptop"  # folder with pairs of image and mask
 out_dir = "_build/laptop"  # folder for runs and results
@@ -49,7 +49,7 @@ for key in same:
 # Compare how fast the two fall, and how far training (dashed) and validation
 # (solid) lie apart at the end.
 
-# %% mystnb={"image": {"alt": "Training and validation loss of both networks over the epochs in one plot, and the validation mIoU of both in another."}, "figure": {"caption": "Loss of training and validation, and validation mIoU, of both networks. ResNet34 started from: {result}`08_resnet34.weights`.", "name": "fig-both-losses"}}
+# %% mystnb={"image": {"alt": "Training and validation loss of both networks over the epochs in the upper plot, and the validation mIoU of both in the lower."}, "figure": {"caption": "Loss of training and validation, and validation mIoU, of both networks. ResNet34 started from: {result}`08_resnet34.weights`.", "name": "fig-both-losses"}}
 from unet_tutorial import plots
 
 histories = {plots.MODEL_TITLES[name]: run.history for name, run in runs.items()}
@@ -81,7 +81,7 @@ table = pd.DataFrame(
         "ResNet34": results["08_resnet34"]["test"],
     }
 ).T.reindex(columns=columns)
-table.astype(float).round(3).fillna("")
+table.astype(float).round(3).astype(object).fillna("")
 
 # %% [markdown]
 # On the test pictures the network from scratch reaches an mIoU of

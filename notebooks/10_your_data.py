@@ -17,7 +17,7 @@
 # *You need:* {doc}`06_training`, and a folder of pictures with masks. The chapter
 # makes one, so that it can be run as it stands.
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters"]
 profile = "laptop"  # the profile's name, shown under results
 out_dir = "_build/laptop"  # folder for runs and results
 size = [96, 128]  # height and width at which the network sees the pictures
@@ -126,9 +126,13 @@ from unet_tutorial.prediction import Predictor, score
 from unet_tutorial.training import Config, fit
 
 config = Config(
-    "scratch", tuple(size), 3 * short_epochs, batch_size=batch_size,
-    base_channels=base_channels, seed=seed,
-)  # fmt: skip
+    "scratch",
+    tuple(size),
+    3 * short_epochs,
+    batch_size=batch_size,
+    base_channels=base_channels,
+    seed=seed,
+)
 run = fit(config, folder, Path(out_dir, "runs/own"), overwrite=True)
 test = split_pairs(report.pairs)["test"]
 predictor = Predictor(run)

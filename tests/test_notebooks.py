@@ -184,7 +184,7 @@ PROFILES = sorted((ROOT / "notebooks/profiles").glob("*.yaml"))
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_parameter_has_a_default_with_a_comment(path: Path) -> None:
     text = path.read_text()
-    cell = text.split('tags=["parameters", "hide-input"]\n')[1].split("\n\n")[0]
+    cell = text.split('tags=["parameters"]\n')[1].split("\n\n")[0]
     for line in cell.splitlines():
         assert "  # " in line, line
     assert read_notebook(path).parameters >= {"profile", "out_dir"}

@@ -80,8 +80,14 @@ class ResultsOrigin(SphinxTransform):
         self.env.note_dependency(str(file))
         origin = json.loads(file.read_text())["provenance"]
         short = f"Run: profile {origin['profile']}, data {origin['data']}."
-        for caption in self.document.findall(nodes.caption):
-            caption += nodes.inline("", f" {short}", classes=["origin"])
+        for figure in self.document.findall(nodes.figure):
+            image, caption = (
+                figure.next_node(nodes.image),
+                figure.next_node(nodes.caption),
+            )
+            drawn_by_hand = image is not None and "_static/" in image["uri"]
+            if caption is not None and not drawn_by_hand:
+                caption += nodes.inline("", f" {short}", classes=["origin"])
         state = " with local changes" if origin["dirty"] else ""
         long = (
             f"Results of this page: profile {origin['profile']}, "

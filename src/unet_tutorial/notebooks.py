@@ -25,6 +25,11 @@ from unet_tutorial.town.drive import is_town, renew_town
 
 # What no notebook imports: a change there makes no result stale.
 NOT_IN_RESULTS = {"cli.py", "__main__.py", "notebooks.py"}
+# Folded on the page, under these titles.
+PARAMETER_CELLS = {
+    "parameters": "Parameters: what they mean, and their defaults",
+    "injected-parameters": "Parameters of this run",
+}
 
 
 @dataclass(frozen=True)
@@ -306,6 +311,9 @@ def _execute(
     cells = len(source.cells) + 1  # papermill adds the one with the parameters
     failed = build / "failed" / f"{notebook.name}.ipynb"
     failed.parent.mkdir(parents=True, exist_ok=True)
+    # A library that wants to draw its progress by widgets warns on the page if it
+    # cannot. Widgets load scripts from another host, so the book has none.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     try:
         executed = papermill.execute_notebook(
             source,
@@ -341,8 +349,14 @@ def _clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.id = f"cell-{index}"
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata.tags.append("hide-input")
+        tags = cell.metadata.get("tags", [])
+        for tag, title in PARAMETER_CELLS.items():
+            if tag in tags:
+                cell.metadata.tags = [*tags, "hide-input"]
+                cell.metadata.mystnb = {
+                    "code_prompt_show": title,
+                    "code_prompt_hide": title,
+                }
     return notebook
 
 

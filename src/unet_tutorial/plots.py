@@ -16,8 +16,12 @@ from unet_tutorial.classes import CLASS_NAMES, COLOURS, RGB, colour_mask
 CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 MODEL_TITLES = {"scratch": "U-Net from scratch", "resnet34": "ResNet34 U-Net"}
 
-sns.set_theme(style="whitegrid", context="notebook", font_scale=0.85)
-plt.rcParams.update({"figure.dpi": 100, "figure.constrained_layout.use": True})
+# Inches: what fills the text column of a page, so that letters keep their size
+# there, and can still be read on a phone.
+WIDTH = 6.8
+
+sns.set_theme(style="whitegrid", context="notebook", font_scale=0.9)
+plt.rcParams.update({"figure.dpi": 110, "figure.constrained_layout.use": True})
 
 
 def plot_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> Figure:
@@ -29,11 +33,11 @@ def plot_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> Fi
     """
     columns = len(rows[0])
     height, width = rows[0][0].shape[:2]
-    cell = 8.4 / max(columns, 2)
+    cell = WIDTH / max(columns, 2)
     figure, axes = plt.subplots(
         len(rows),
         columns,
-        figsize=(cell * columns, cell * height / width * len(rows) + 0.95),
+        figsize=(cell * columns, cell * height / width * len(rows) + 1.2),
         squeeze=False,
     )
     for i, row in enumerate(rows):
@@ -51,7 +55,7 @@ def plot_heat(
     pictures: Sequence[np.ndarray], titles: Sequence[str], label: str
 ) -> Figure:
     """Maps [H, W] of values from 0 to 1 side by side, on one scale."""
-    figure, axes = plt.subplots(1, len(pictures), figsize=(8.4, 2.7), squeeze=False)
+    figure, axes = plt.subplots(1, len(pictures), figsize=(WIDTH, 2.3), squeeze=False)
     for axis, picture, title in zip(axes[0], pictures, titles):
         drawn = axis.imshow(picture, cmap="viridis", vmin=0, vmax=1)
         axis.set_axis_off()
@@ -66,7 +70,7 @@ def _class_legend(figure: Figure) -> None:
         for name, colour in zip(CLASS_NAMES, COLOURS)
     ]
     figure.legend(
-        handles=patches, loc="outside lower center", ncols=5, fontsize=8, frameon=False
+        handles=patches, loc="outside lower center", ncols=4, fontsize=9, frameon=False
     )
 
 
@@ -99,7 +103,7 @@ def plot_class_shares(shares: pd.DataFrame) -> Figure:
     Args:
         shares: columns ``class``, ``share`` (0 to 1) and ``part``; a bar per row.
     """
-    figure, axis = plt.subplots(figsize=(8, 4))
+    figure, axis = plt.subplots(figsize=(WIDTH, 4))
     sns.barplot(shares, x="class", y="share", hue="part", palette=CURVES, ax=axis)
     axis.set(yscale="log", xlabel="", ylabel="share of all pixels")
     axis.tick_params(axis="x", rotation=45)
@@ -113,7 +117,7 @@ def plot_losses(histories: Mapping[str, pd.DataFrame]) -> Figure:
     Args:
         histories: a run's history for each label in the legend.
     """
-    figure, (loss_axis, miou_axis) = plt.subplots(1, 2, figsize=(8.4, 3.4))
+    figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
     for (label, history), colour in zip(histories.items(), CURVES):
         for part, style in (("train", "--"), ("val", "-")):
             name = f"{label}, {'training' if part == 'train' else 'validation'}"
@@ -128,7 +132,7 @@ def plot_losses(histories: Mapping[str, pd.DataFrame]) -> Figure:
     miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, 1))
     for axis in (loss_axis, miou_axis):
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=9)
     return figure
 
 
@@ -138,7 +142,7 @@ def plot_per_class(scores: pd.DataFrame) -> Figure:
     Args:
         scores: columns ``class``, ``model`` and ``iou`` (0 to 1).
     """
-    figure, axis = plt.subplots(figsize=(8, 5))
+    figure, axis = plt.subplots(figsize=(WIDTH, 5))
     sns.barplot(scores, y="class", x="iou", hue="model", palette=CURVES, ax=axis)
     axis.set(xlim=(0, 1), xlabel="IoU on the test split", ylabel="")
     axis.legend(title="", loc="lower right")
@@ -151,7 +155,7 @@ def plot_confusion(counts: np.ndarray, title: str) -> Figure:
     Args:
         counts: [C, C], pixels by true class (rows) and predicted class (columns).
     """
-    figure, axis = plt.subplots(figsize=(7.2, 6))
+    figure, axis = plt.subplots(figsize=(WIDTH, 6))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     table = pd.DataFrame(shares, CLASS_NAMES, CLASS_NAMES)
     look = {"cmap": "cividis", "vmin": 0, "vmax": 1, "annot_kws": {"size": 7}}
@@ -164,11 +168,11 @@ def plot_curve(
     x: Sequence[float], curves: Mapping[str, Sequence[float]], xlabel: str, ylabel: str
 ) -> Figure:
     """Lines over one axis, each with its own colour and style."""
-    figure, axis = plt.subplots(figsize=(6, 3.4))
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
     for (label, y), colour, style in zip(
         curves.items(), CURVES, ("-", "--", ":", "-.")
     ):
         axis.plot(x, y, style, color=colour, label=label)
     axis.set(xlabel=xlabel, ylabel=ylabel)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=9)
     return figure
