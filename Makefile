@@ -7,13 +7,14 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(TORCH)
 
 # The small CPU build of torch has an index of its own. It must give torchvision
-# as well: the two belong together, and one from elsewhere fails at import.
+# as well: the two belong together, and one from elsewhere fails at import. What
+# they need comes from the usual place, which has the versions that we pin.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 .PHONY: help book test lint unit ci-notebooks watch constraints clean
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "PROFILE=ci|laptop|full   how much the notebooks compute (laptop)"
 	@echo "DATA=DIR                 another data set than the profile's"
@@ -44,9 +45,11 @@ ci-notebooks: $(STAMP) ## Execute every notebook with the ci profile
 	$(BIN)/python -m unet_tutorial notebooks --profile ci
 
 watch: $(STAMP) ## Rebuild when a source changes; PAGE=05_dice_loss executes one notebook only
-	$(BIN)/watchfiles --filter all \
+	@# Apart from _build/html: a page that is built here without -W would not warn there.
+	$(BIN)/watchfiles \
 	  "sh -c '$(BIN)/python -m unet_tutorial notebooks --profile ci $(if $(PAGE),--only $(PAGE)) && \
-	  $(BIN)/jupyter-book build -q -n --path-output . _build/ci/site'" book notebooks src
+	  $(BIN)/jupyter-book build -q -n --path-output _build/watch _build/ci/site'" \
+	  book notebooks src _config.yml _toc.yml
 
 constraints: $(STAMP) ## Choose the newest versions that pyproject.toml admits
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \
@@ -55,19 +58,29 @@ constraints: $(STAMP) ## Choose the newest versions that pyproject.toml admits
 clean: ## Remove the environment, all runs and the rendered data
 	rm -rf .venv _build data/town-*
 
-# The first Python that will do. Each is tried, not only looked for: a name on the
-# path may be a shim that leads nowhere.
+# The first Python that will do, or the one that is named. Each is tried, not only
+# looked for: a name on the path may be a shim that leads nowhere, and a system's
+# Python may lack the means to make an environment.
+PYTHON ?= python3 python3.13 python3.12 python3.11
+PROBE := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
 $(STAMP): pyproject.toml constraints.txt
-	@set -e; for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
-	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
-	  then found=$$python; break; fi; \
+	@set -e; \
+	case "$(TORCH)" in default|cpu) ;; *) \
+	  echo "error: TORCH=$(TORCH) is not known: leave it out, or say TORCH=cpu"; exit 1;; \
+	esac; \
+	for python in $(PYTHON); do \
+	  if $$python -c '$(PROBE)' 2>/dev/null; then found=$$python; break; fi; \
 	done; \
-	test -n "$$found" || { echo "error: Python 3.11, 3.12 or 3.13 is needed and none was found; install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 1; }; \
-	rm -f .venv/installed-*; \
+	test -n "$$found" || { \
+	  echo "error: Python 3.11, 3.12 or 3.13 with venv is needed, and none was found among: $(PYTHON); install one, or name it: make PYTHON=/path/to/python3.12"; \
+	  exit 1; }; \
+	test -e $@ || rm -rf .venv; \
 	$$found -m venv .venv; \
 	echo "installing into .venv (a few minutes, once)"; \
 	if test "$(TORCH)" = cpu; then \
-	  $(BIN)/pip install --quiet --constraint constraints.txt --index-url $(TORCH_INDEX) torch torchvision \
+	  $(BIN)/pip install --quiet --retries 1 --no-deps --constraint constraints.txt \
+	    --index-url $(TORCH_INDEX) torch torchvision \
 	    || { echo "error: $(TORCH_INDEX) gave no torch; leave out TORCH=cpu to take the default build"; exit 1; }; \
 	fi; \
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,dev]'

@@ -52,7 +52,8 @@ seed = 0  # decides the weights that are random, order and mirroring
 # %%
 from pathlib import Path
 
-from unet_tutorial.training import Config, epoch_line, fit
+from unet_tutorial.runs import Config
+from unet_tutorial.training import epoch_line, fit
 
 config = Config(
     "resnet34",

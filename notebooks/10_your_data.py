@@ -46,12 +46,14 @@ seed = 0  # decides the pictures, weights, order and mirroring
 # ground. Put your own pictures in place of this cell.
 
 # %%
+import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 folder = Path(out_dir, "my_data")
+shutil.rmtree(folder, ignore_errors=True)
 rng = np.random.default_rng(seed)
 height, width = size
 
@@ -123,7 +125,8 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2)
 # %%
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.prediction import Predictor, score
-from unet_tutorial.training import Config, fit
+from unet_tutorial.runs import Config
+from unet_tutorial.training import fit
 
 config = Config(
     "scratch",

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from unet_tutorial.runs import Run
+from unet_tutorial.runs import Config, Run
 from unet_tutorial.town.drive import make_town
-from unet_tutorial.training import Config, fit
+from unet_tutorial.training import fit
 
 # The tensors here are small: a second thread costs more than it gives, and much
 # more on a busy machine.

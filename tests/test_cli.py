@@ -105,12 +105,12 @@ def test_resnet34_says_which_weights_it_started_from(
         "--epochs",
         1,
         "--size",
-        "32x48",
+        "64x64",
         "--encoder-weights",
         "none",
     )
     assert result.exit_code == 0, result.output
-    assert "the encoder started from these weights: random" in result.stdout
+    assert "the encoder starts from random weights" in result.stdout
 
 
 def test_check_prints_a_line_for_each_fault(tmp_path: Path, town: Path) -> None:
@@ -162,6 +162,18 @@ def test_bad_input_gives_one_line_and_no_traceback(
         monkeypatch.chdir(tmp_path)
     places = {"TOWN": town, "RUN": tiny_run.folder}
     assert message in error_of(call(*(places.get(word, word) for word in arguments)))
+
+
+def test_a_path_that_looks_like_markup_is_printed_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "[bold]x"
+    made = call("data", "make", "--out", folder, "--count", 1, "--size", "32x32")
+    assert made.exit_code == 0, made.output
+    assert "[bold]x" in made.stdout.replace("\n", "")
+    assert "[bold]x" in call("data", "check", folder).stdout.replace("\n", "")
+
+
+def test_a_negative_seed_is_a_usage_error(tmp_path: Path) -> None:
+    assert call("data", "make", "--out", tmp_path / "d", "--seed", -1).exit_code == 2
 
 
 @pytest.mark.parametrize("size", ["48", "axb", "48x"])

@@ -54,7 +54,15 @@ def test_a_missing_or_empty_folder_is_an_error_for_people(tmp_path: Path) -> Non
 def test_a_temporary_file_of_a_killed_process_is_no_picture(tmp_path: Path) -> None:
     make_pair(tmp_path, "a.png")
     (tmp_path / "CameraRGB/.b.png.123.tmp").write_bytes(b"half")
+    (tmp_path / "CameraRGB/._a.png").write_bytes(b"what macOS leaves")
     assert len(find_pairs(tmp_path)) == 1
+
+
+def test_folders_may_be_links(tmp_path: Path) -> None:
+    make_pair(tmp_path / "disk", "a.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/dataA").symlink_to(tmp_path / "disk", target_is_directory=True)
+    assert len(find_pairs(tmp_path / "set")) == 1
 
 
 # --- masks --------------------------------------------------------------------------
@@ -72,18 +80,31 @@ def test_masks_of_every_usual_kind_hold_the_same_ids(tmp_path: Path) -> None:
     save(tmp_path / "grey.png", ids)
     save(tmp_path / "rgb.png", red)
     save(tmp_path / "rgba.png", red, "RGBA")
-    for kind in ("palette", "grey", "rgb", "rgba"):
+    save(tmp_path / "equal.png", np.repeat(ids[..., None], 3, axis=2))
+    for kind in ("palette", "grey", "rgb", "rgba", "equal"):
         assert np.array_equal(read_mask(tmp_path / f"{kind}.png"), ids), kind
 
 
 def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
-    for name in ("good", "range", "size", "wide", "broken", "alone", "noimage"):
+    for name in (
+        "good",
+        "range",
+        "size",
+        "wide",
+        "broken",
+        "alone",
+        "noimage",
+        "green",
+    ):
         make_pair(tmp_path, f"{name}.png")
     seg, rgb = tmp_path / "CameraSeg", tmp_path / "CameraRGB"
     save(seg / "range.png", np.full((4, 6), 200, np.uint8))
     save(seg / "size.png", np.zeros((5, 6), np.uint8))
     save(seg / "wide.png", np.zeros((4, 6), np.uint16))
     (rgb / "broken.png").write_bytes((rgb / "good.png").read_bytes()[:40])
+    green = np.zeros((4, 6, 3), np.uint8)
+    green[..., 1] = 7
+    save(seg / "green.png", green)
     (seg / "alone.png").unlink()
     (rgb / "noimage.png").unlink()
     report = check_pairs(tmp_path)
@@ -94,6 +115,7 @@ def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
         "size.png: is 5x6, its image 4x6",
         "wide.png: mode I;16 is no mask of 8 bits",
         "broken.png: cannot be decoded",
+        "green.png: its green or blue channel is not empty",
     }
     assert len(report.faults) == len(expected)
     for part in expected:
@@ -128,6 +150,18 @@ def test_the_parts_are_contiguous_and_the_same_in_every_folder() -> None:
     assert names["train"] + names["val"] + names["test"] == stems
     assert [len(names[part]) for part in ("train", "val", "test")] == [35, 5, 10]
     assert [len(parts[part]) for part in ("train", "val", "test")] == [105, 15, 30]
+
+
+def test_names_with_unpadded_numbers_are_cut_in_the_order_of_the_drive() -> None:
+    parts = split_pairs(pairs_named(*(f"F61-{i}" for i in range(1, 101))))
+    frames = [int(p.stem[4:]) for part in ("train", "val", "test") for p in parts[part]]
+    assert {part: len(pairs) for part, pairs in parts.items()} == {
+        "train": 70,
+        "val": 10,
+        "test": 20,
+    }
+    assert sorted(frames[:70]) == list(range(1, 71))
+    assert sorted(frames[80:]) == list(range(81, 101))
 
 
 @pytest.mark.parametrize("count", [3, 4, 5, 11])

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 import pytest
 import torch
@@ -17,7 +17,11 @@ from unet_tutorial.errors import UserError
 from unet_tutorial.losses import DiceLoss
 from unet_tutorial.models import MODEL_NAMES, build_model
 from unet_tutorial.models import resnet_unet as module
-from unet_tutorial.models.resnet_unet import ResNet34UNet, load_encoder_weights
+from unet_tutorial.models.resnet_unet import (
+    ResNet34UNet,
+    available_encoder_weights,
+    load_encoder_weights,
+)
 from unet_tutorial.models.unet import UNet
 
 both = pytest.mark.parametrize("name", MODEL_NAMES)
@@ -144,6 +148,20 @@ def test_a_missing_or_foreign_file_is_named_in_the_error(tmp_path: Path) -> None
         load_encoder_weights(ResNet34UNet(), str(tmp_path / "other.st"))
 
 
+def test_a_name_that_is_looked_up_for_ever_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(*_: object) -> None:
+        sleep(3)
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.2)
+    began = perf_counter()
+    assert available_encoder_weights("imagenet") == "none"
+    assert perf_counter() - began < 2
+
+
 class Hub(BaseHTTPRequestHandler):
     """Answers as the hub does for one file."""
 
@@ -154,6 +172,7 @@ class Hub(BaseHTTPRequestHandler):
             return self.send_error(404)
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.content)))
+        self.send_header("X-HF-Warning", "auth; you could log in")
         self.send_header("ETag", '"0123456789abcdef"')
         self.send_header("X-Repo-Commit", self.path.split("/")[4])
         self.end_headers()
@@ -197,7 +216,8 @@ def test_imagenet_weights_are_fetched_once_and_then_read_from_the_cache(
     fetched, cached, source = ResNet34UNet(), ResNet34UNet(), ResNet34UNet()
     assert load_encoder_weights(fetched, "imagenet") == "imagenet"
     point_to(monkeypatch, 9, tmp_path / "cache")  # nobody listens there
-    assert load_encoder_weights(cached, "auto") == "imagenet"
+    assert available_encoder_weights("imagenet") == "imagenet"
+    assert load_encoder_weights(cached, "imagenet") == "imagenet"
     load_encoder_weights(source, str(weights_file))
     assert torch.equal(first_weights(fetched), first_weights(source))
     assert torch.equal(first_weights(cached), first_weights(source))
@@ -217,9 +237,8 @@ def test_without_a_hub_one_knows_within_ten_seconds(
     began = perf_counter()
     with pytest.raises(UserError, match="cannot be fetched"):
         load_encoder_weights(ResNet34UNet(), "imagenet")
-    used = load_encoder_weights(ResNet34UNet(), "auto")
+    assert available_encoder_weights("imagenet") == "none"
     server.server_close()
-    assert used == "random (ImageNet weights could not be fetched)"
     assert perf_counter() - began < 10
     assert not os.path.exists(
         tmp_path / "cache/models--smp-hub--resnet34.imagenet/snapshots"

@@ -11,7 +11,6 @@ from unet_tutorial.errors import UserError
 from unet_tutorial.notebooks import (
     Progress,
     find_notebooks,
-    lay_out_pages,
     read_notebook,
     read_profile,
     run_notebooks,
@@ -28,19 +27,26 @@ HEADER = """# ---
 # ---
 
 # %% tags=["parameters"]
+profile = "tiny"  # its name
 data_dir = "data/town"  # the data
 out_dir = "_build/tiny"  # the results
 {parameters}
 
 # %%
 {code}
+
+# %%
+from pathlib import Path
+
+Path(out_dir, "results").mkdir(parents=True, exist_ok=True)
+Path(out_dir, "results/{name}.json").write_text("{{}}")
 """
 
 
 def write(
     root: Path, name: str, code: str, needs: str = "", parameters: str = ""
 ) -> None:
-    text = HEADER.format(code=code, needs=needs, parameters=parameters)
+    text = HEADER.format(name=name, code=code, needs=needs, parameters=parameters)
     (root / "notebooks" / f"{name}.py").write_text(text)
 
 
@@ -52,6 +58,7 @@ def project(tmp_path: Path) -> Path:
     for name in ("_config.yml", "_toc.yml", "book/intro.md", "book/_static/book.css"):
         (tmp_path / name).write_text(name)
     profile = {
+        "profile": "tiny",
         "data_dir": "data/town",
         "out_dir": "_build/tiny",
         "num_scenes": 3,
@@ -90,9 +97,11 @@ def test_only_what_is_stale_is_executed_again(project: Path) -> None:
     profile.write_text(profile.read_text().replace("scene_seed: 0", "scene_seed: 1"))
     assert fresh(project) == everything
 
-    # A page that was removed.
+    # A page or a results file that was removed.
     (project / "_build/tiny/pages/03_third.ipynb").unlink()
     assert fresh(project) == ["03_third"]
+    (project / "_build/tiny/results/01_first.json").unlink()
+    assert fresh(project) == ["01_first"]
 
 
 def test_the_library_makes_everything_stale(
@@ -117,7 +126,7 @@ def test_the_profile_reaches_the_notebook_and_pages_are_clean(project: Path) -> 
     page = nbformat.read(
         project / "_build/tiny/site/book/02_second.ipynb", as_version=4
     )
-    assert page.cells[-1].outputs[0].text == "depth 1\n"
+    assert page.cells[-2].outputs[0].text == "depth 1\n"
     assert [cell.id for cell in page.cells] == [
         f"cell-{i}" for i in range(len(page.cells))
     ]
@@ -150,10 +159,53 @@ def test_a_failing_cell_is_named_and_its_notebook_kept(project: Path) -> None:
     assert fresh(project) == ["02_second", "03_third"]
 
 
+def test_data_that_was_asked_for_is_not_made_up(project: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        run_notebooks(project, "tiny", data_dir="data/lyft")
+    assert not (project / "data/lyft").exists()
+
+
 def test_an_unknown_parameter_is_an_error(project: Path) -> None:
     profile = project / "notebooks/profiles/tiny.yaml"
     profile.write_text(profile.read_text() + "no_such_name: 3\n")
     with pytest.raises(UserError, match="no notebook has a parameter no_such_name"):
+        run_notebooks(project, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "holds no 'name: value' lines"),
+        ("- a\n- b", "holds no 'name: value' lines"),
+        ("a: [1", "cannot be read as YAML"),
+        ("profile: other", "does not say data_dir, num_scenes"),
+    ],
+)
+def test_a_broken_profile_is_named(content: str, message: str, project: Path) -> None:
+    (project / "notebooks/profiles/other.yaml").write_text(content)
+    with pytest.raises(UserError, match=rf"other\.yaml: {message}"):
+        run_notebooks(project, "other")
+
+
+def test_a_profile_is_named_as_its_file(project: Path) -> None:
+    profiles = project / "notebooks/profiles"
+    (profiles / "mine.yaml").write_text((profiles / "tiny.yaml").read_text())
+    with pytest.raises(UserError, match="must say 'profile: mine'"):
+        run_notebooks(project, "mine")
+
+
+def test_a_notebook_needs_only_what_comes_before_it(project: Path) -> None:
+    write(project, "02_second", "1", needs="03_third")
+    with pytest.raises(
+        UserError, match="needs '03_third', which is no notebook before"
+    ):
+        find_notebooks(project / "notebooks")
+
+
+def test_a_notebook_that_saves_no_results_is_named(project: Path) -> None:
+    text = (project / "notebooks/01_first.py").read_text()
+    (project / "notebooks/01_first.py").write_text(text.split("from pathlib")[0])
+    with pytest.raises(UserError, match=r"01_first\.py: wrote no .*01_first\.json"):
         run_notebooks(project, "tiny")
 
 
@@ -167,11 +219,14 @@ def test_a_page_that_is_gone_from_the_sources_is_gone_from_the_site(
     project: Path,
 ) -> None:
     build = project / "_build/tiny"
-    lay_out_pages(project, build)
+    run_notebooks(project, "tiny")
     assert (build / "site/book/intro.md").exists()
+    assert (build / "site/book/03_third.ipynb").exists()
     (project / "book/intro.md").unlink()
-    lay_out_pages(project, build)
+    (project / "notebooks/03_third.py").unlink()
+    run_notebooks(project, "tiny")
     assert not (build / "site/book/intro.md").exists()
+    assert not (build / "site/book/03_third.ipynb").exists()
     assert (build / "site/src").resolve() == project / "src"
 
 

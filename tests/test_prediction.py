@@ -77,3 +77,27 @@ def test_a_picture_that_is_none_is_named(predictor: Predictor, tmp_path: Path) -
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(UserError, match=r"text\.png: cannot be decoded"):
         predict_files(predictor, [tmp_path / "text.png"], tmp_path / "out")
+
+
+def test_no_answer_is_written_over_an_image_or_another_answer(
+    predictor: Predictor, town: Path, tmp_path: Path
+) -> None:
+    same_name = [tmp_path / folder / "x.png" for folder in ("a", "b")]
+    for path, pair in zip(same_name, find_pairs(town)):
+        path.parent.mkdir()
+        path.write_bytes(pair.image.read_bytes())
+    before = same_name[0].read_bytes()
+    with pytest.raises(UserError, match="would be written over"):
+        predict_files(predictor, same_name[:1], tmp_path / "a")
+    assert same_name[0].read_bytes() == before
+    with pytest.raises(UserError, match="would be written over"):
+        predict_files(predictor, same_name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_is_a_file_is_named(
+    predictor: Predictor, town: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        predict_files(predictor, [find_pairs(town)[0].image], tmp_path / "file")

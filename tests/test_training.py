@@ -1,6 +1,7 @@
 """A run learns, repeats itself, and leaves a folder that can be trusted."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,10 @@ def test_a_run_is_not_overwritten_unless_asked(town: Path, tmp_path: Path) -> No
     assert (tmp_path / "run/history.csv").read_bytes() == before
     fit(replace(once, seed=5), town, tmp_path / "run", overwrite=True)
     assert (tmp_path / "run/history.csv").read_bytes() != before
+    # A run that was stopped before its end may be started again.
+    (tmp_path / "run/manifest.json").unlink()
+    fit(once, town, tmp_path / "run")
+    assert (tmp_path / "run/history.csv").read_bytes() == before
 
 
 def test_a_folder_with_something_else_is_never_removed(
@@ -108,13 +113,26 @@ def test_a_run_that_did_not_finish_is_not_read(tmp_path: Path) -> None:
         load_run(tmp_path)
 
 
+def test_a_damaged_run_is_named(tiny_run: Run, tmp_path: Path) -> None:
+    for name, content in (("history.csv", ""), ("manifest.json", "{}")):
+        shutil.copytree(tiny_run.folder, tmp_path / name)
+        (tmp_path / name / name).write_text(content)
+        with pytest.raises(UserError, match="is damaged"):
+            load_run(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"epochs": 0}, "epochs is 0"),
         ({"size": (16, 64)}, "at least 32"),
+        ({"model": "resnet34", "size": (32, 64)}, "at least 64"),
+        ({"encoder_weights": "imagenet"}, "has no pretrained encoder"),
         ({"model": "vgg"}, "'vgg' is not known"),
-        ({"model": "resnet34", "encoder_weights": "missing.st"}, "no such file"),
+        (
+            {"model": "resnet34", "size": (64, 64), "encoder_weights": "missing.st"},
+            "no such file",
+        ),
     ],
 )
 def test_a_faulty_configuration_is_refused_before_anything_is_written(

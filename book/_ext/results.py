@@ -96,7 +96,7 @@ class ResultsOrigin(SphinxTransform):
             f"commit {origin['commit'] or 'unknown'}{state}. Make them again with "
         )
         paragraph = nodes.paragraph("", long, classes=["origin"])
-        command = f"make book PROFILE={origin['profile']}"
+        command = json.loads((file.parent / "build.json").read_text())["command"]
         paragraph += nodes.literal(command, command)
         paragraph += nodes.Text("; every number is in ")
         link = addnodes.download_reference(

@@ -2,7 +2,7 @@
 
 # Modules that need torch are imported inside the commands, so that --help and
 # faulty calls answer at once.
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,8 +21,9 @@ from rich.table import Table
 
 from unet_tutorial.errors import UserError
 
-console = Console()
-errors = Console(stderr=True)
+# Without markup: a path may hold what looks like it.
+console = Console(markup=False, highlight=False)
+errors = Console(stderr=True, markup=False, highlight=False)
 
 
 class _Group(typer.core.TyperGroup):
@@ -32,16 +33,10 @@ class _Group(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            errors.print(
-                f"error: {error}",
-                style="red",
-                markup=False,
-                soft_wrap=True,
-                highlight=False,
-            )
+            errors.print(f"error: {error}", style="red", soft_wrap=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
-            errors.print("stopped; call the same command again to go on", style="red")
+            errors.print("stopped", style="red")
             raise typer.Exit(130) from None
 
 
@@ -75,10 +70,13 @@ RunFolder = Annotated[Path, typer.Option("--run", help="Folder of a finished run
 
 
 @contextmanager
-def _progress(title: str, total: int) -> Iterator[Any]:
-    """A bar on the terminal; yields a function that takes the number done."""
+def _progress(title: str, total: int) -> Iterator[Callable[..., None]]:
+    """A bar on the terminal; yields a function that takes the number done.
+
+    That function takes another total and title, too, for work with several parts.
+    """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -88,7 +86,11 @@ def _progress(title: str, total: int) -> Iterator[Any]:
     hidden = not errors.is_terminal
     with Progress(*columns, console=errors, transient=True, disable=hidden) as bar:
         task = bar.add_task(title, total=total)
-        yield lambda done, *_: bar.update(task, completed=done)
+
+        def advance(done: float, total: float = total, title: str = title) -> None:
+            bar.update(task, completed=done, total=total, description=title)
+
+        yield advance
 
 
 @data_app.command("make")
@@ -96,7 +98,7 @@ def data_make(
     out: Annotated[Path, typer.Option(help="New folder.")],
     count: Annotated[int, typer.Option(help="Number of pairs.")] = 400,
     size: Size = "240x320",
-    seed: Annotated[int, typer.Option(help="Same seed, same pairs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same pairs.")] = 0,
     flat: Annotated[
         bool, typer.Option("--flat", help="One folder instead of dataA to dataE.")
     ] = False,
@@ -119,7 +121,7 @@ def data_check(
     from unet_tutorial.data.pairs import check_pairs
 
     with _progress("checking", 1) as advance:
-        report = check_pairs(folder, on_pair=lambda done, total: advance(done / total))
+        report = check_pairs(folder, on_pair=advance)
     if report.faults:
         for fault in report.faults:
             print(fault)
@@ -146,31 +148,40 @@ def train(
     epochs: Annotated[int, typer.Option(help="Times through the data.")] = 100,
     size: Size = "96x128",
     seed: Annotated[
-        int, typer.Option(help="Decides weights, order and mirroring.")
+        int,
+        typer.Option(min=0, max=2**63 - 1, help="Decides weights, order, mirroring."),
     ] = 0,
     encoder_weights: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="imagenet, none, a file, or auto: imagenet where it can be had."
+            help="For resnet34: imagenet, none or a file; imagenet where it can be had."
         ),
-    ] = "auto",
+    ] = None,
 ) -> None:
     """Train a network on the train split: Dice loss, Adam at 0.0005."""
-    from unet_tutorial.training import Config, epoch_line, fit
+    from unet_tutorial.models.resnet_unet import available_encoder_weights
+    from unet_tutorial.runs import Config
+    from unet_tutorial.training import epoch_line, fit
 
+    if encoder_weights is None:
+        encoder_weights = "none"
+        if model == "resnet34":
+            encoder_weights = available_encoder_weights("imagenet")
+            if encoder_weights == "none":
+                console.print("ImageNet weights cannot be had", style="yellow")
     config = Config(
         model, _parse_size(size), epochs, seed=seed, encoder_weights=encoder_weights
     )
-    with _progress("training", epochs) as advance:
+    if model == "resnet34":
+        start = "random weights" if encoder_weights == "none" else encoder_weights
+        console.print(f"the encoder starts from {start}")
+    with _progress("reading", 1) as advance:
 
         def on_epoch(row: dict[str, float]) -> None:
-            advance(row["epoch"])
-            console.print(epoch_line(row), highlight=False)
+            advance(row["epoch"], epochs, "training")
+            console.print(epoch_line(row))
 
-        run = fit(config, data, out, on_epoch=on_epoch)
-    if model == "resnet34":
-        used = run.manifest["encoder_weights_used"]
-        console.print(f"the encoder started from these weights: {used}")
+        run = fit(config, data, out, on_pair=advance, on_epoch=on_epoch)
     console.print(f"run in {out}, best epoch {run.manifest['best_epoch']}")
 
 
@@ -269,10 +280,16 @@ def notebooks(
             if console.is_terminal:
                 status.update(line)
             elif progress.cell == 1:
-                console.print(line, highlight=False)
+                console.print(line)
+
+        def show_scene(done: int, total: int) -> None:
+            if console.is_terminal:
+                status.update(f"rendering the embedded data set, scene {done}/{total}")
+            elif done == 1:
+                console.print(f"rendering {total} scenes")
 
         outcomes = runner.run_notebooks(
-            Path.cwd(), profile, data, only, on_progress=show
+            Path.cwd(), profile, data, only, show_scene, show
         )
     for outcome in outcomes:
         table.add_row(

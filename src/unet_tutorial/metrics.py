@@ -37,7 +37,8 @@ class ConfusionMatrix:
         self.counts += counts.reshape(self.num_classes, self.num_classes)
 
     def _hits_misses_false_alarms(self) -> tuple[Tensor, Tensor, Tensor]:
-        counts = self.counts.double()
+        # On the CPU: Apple GPUs have no double precision.
+        counts = self.counts.cpu().double()
         hits = counts.diagonal()
         return hits, counts.sum(1) - hits, counts.sum(0) - hits
 
@@ -59,7 +60,7 @@ class ConfusionMatrix:
         )
 
     def _where_present(self, scores: Tensor) -> Tensor:
-        return torch.where(self.counts.sum(1) > 0, scores, torch.nan)
+        return torch.where(self.counts.cpu().sum(1) > 0, scores, torch.nan)
 
     def miou(self) -> float:
         """Mean IoU over the classes that occur."""

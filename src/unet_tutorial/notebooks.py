@@ -24,7 +24,7 @@ from unet_tutorial.files import read_json, whole_file, write_json
 from unet_tutorial.town.drive import is_town, renew_town
 
 # What no notebook imports: a change there makes no result stale.
-NOT_IN_RESULTS = {"cli.py", "__main__.py", "notebooks.py"}
+NOT_IN_RESULTS = {"cli.py", "__main__.py"}
 # Folded on the page, under these titles.
 PARAMETER_CELLS = {
     "parameters": "Parameters: what they mean, and their defaults",
@@ -85,9 +85,15 @@ def read_notebook(path: Path) -> Notebook:
         raise UserError(
             f"{path}: has {len(cells)} cells tagged 'parameters'; it needs exactly one"
         )
+    try:
+        statements = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        raise UserError(
+            f"{path}: its parameters cell is no Python ({error})"
+        ) from error
     declared = {
         target.id
-        for statement in ast.parse(cells[0].source).body
+        for statement in statements
         for target in getattr(
             statement, "targets", [getattr(statement, "target", None)]
         )
@@ -103,20 +109,45 @@ def read_notebook(path: Path) -> Notebook:
 
 
 def find_notebooks(folder: Path) -> list[Notebook]:
-    """All text notebooks of a folder, in the order of their numbers."""
-    return [read_notebook(path) for path in sorted(folder.glob("[0-9]*.py"))]
+    """All text notebooks of a folder, in the order of their numbers.
+
+    Raises:
+        UserError: if there are none, or one needs a notebook that does not come
+            before it.
+    """
+    notebooks = [read_notebook(path) for path in sorted(folder.glob("[0-9]*.py"))]
+    if not notebooks:
+        raise UserError(
+            f"{folder}: holds no notebooks; call this in the project's folder"
+        )
+    before: set[str] = set()
+    for notebook in notebooks:
+        for name in notebook.needs:
+            if name not in before:
+                raise UserError(
+                    f"{notebook.path}: needs '{name}', which is no notebook before it"
+                )
+        before.add(notebook.name)
+    return notebooks
 
 
 def read_profile(path: Path, notebooks: Iterable[Notebook]) -> dict[str, Any]:
     """Read a profile: papermill parameters, each known to at least one notebook.
 
     Raises:
-        UserError: if there is no such profile or it names an unknown parameter.
+        UserError: if there is no such profile, it names an unknown parameter, or
+            it lacks what the runner itself needs.
     """
     if not path.is_file():
         known = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml")))
         raise UserError(f"profile '{path.stem}' does not exist: choose one of {known}")
-    profile = yaml.safe_load(path.read_text())
+    try:
+        profile = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read as YAML ({reason})") from error
+    if not isinstance(profile, dict):
+        raise UserError(f"{path}: holds no 'name: value' lines")
     known_names = {name for notebook in notebooks for name in notebook.parameters}
     unknown = sorted(set(profile) - known_names)
     if unknown:
@@ -124,6 +155,14 @@ def read_profile(path: Path, notebooks: Iterable[Notebook]) -> dict[str, Any]:
             f"{path}: no notebook has a parameter {', '.join(unknown)}; "
             f"there are {', '.join(sorted(known_names))}"
         )
+    missing = sorted(
+        {"data_dir", "num_scenes", "scene_size", "scene_seed"} - set(profile)
+    )
+    if missing:
+        raise UserError(f"{path}: does not say {', '.join(missing)}")
+    for name, value in (("profile", path.stem), ("out_dir", f"_build/{path.stem}")):
+        if profile.get(name) != value:
+            raise UserError(f"{path}: must say '{name}: {value}', as the file is named")
     return profile
 
 
@@ -132,6 +171,7 @@ def run_notebooks(
     profile_name: str,
     data_dir: str | None = None,
     only: str | None = None,
+    on_scene: Callable[[int, int], None] = lambda done, total: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> list[Outcome]:
     """Execute what is stale, then lay out the pages under ``_build/PROFILE/site``.
@@ -144,6 +184,8 @@ def run_notebooks(
         profile_name: a file of ``notebooks/profiles``.
         data_dir: use this data set instead of the profile's.
         only: execute this notebook and those that it needs, and no others.
+        on_scene: called with the number of rendered scenes and their total, if the
+            embedded data set has to be made.
         on_progress: called at the start of each cell.
 
     Raises:
@@ -155,9 +197,11 @@ def run_notebooks(
     )
     if data_dir is not None:
         profile["data_dir"] = data_dir
+    else:
+        _make_town(root / profile["data_dir"], profile, on_scene)
     wanted = _with_needs(notebooks, only)
     build = root / "_build" / profile_name
-    data_digest = _ready_data(root, profile)
+    data_digest = digest_pairs(find_pairs(root / profile["data_dir"]))
     library_digest = _digest(sorted(_library_files()))
 
     stale: list[tuple[Notebook, dict[str, Any], str]] = []
@@ -193,22 +237,31 @@ def run_notebooks(
         page = build / "pages" / f"{notebook.name}.ipynb"
         with whole_file(page) as temporary:
             nbformat.write(executed, temporary)
+        if not _results_of(build, notebook).is_file():
+            raise UserError(
+                f"{notebook.path}: wrote no {_results_of(build, notebook)}; "
+                "let it call save_results"
+            )
         # The stamp comes last: it says that page and results are whole.
         stamps[notebook.name] = {"fingerprint": fingerprint, "seconds": seconds}
         write_json(build / "stamps" / f"{notebook.name}.json", stamps[notebook.name])
 
-    seconds_by_name = {
-        name: stamp["seconds"] for name, stamp in stamps.items() if stamp
-    }
+    durations = {name: stamp["seconds"] for name, stamp in stamps.items() if stamp}
+    command = f"make book PROFILE={profile_name}"
     write_json(
         build / "results" / "build.json",
         {
             "profile": profile_name,
-            "seconds": seconds_by_name,
-            "total": sum(seconds_by_name.values()),
+            "command": command + (f" DATA={data_dir}" if data_dir else ""),
+            "seconds": durations,
+            "total": sum(durations.values()),
+            "profiles": {
+                path.stem: read_profile(path, notebooks)
+                for path in sorted((root / "notebooks/profiles").glob("*.yaml"))
+            },
         },
     )
-    lay_out_pages(root, build)
+    lay_out_pages(root, build, [notebook.name for notebook in notebooks])
     fresh = {notebook.name for notebook, _, _ in stale}
     return [
         Outcome(notebook.name, stamps[notebook.name]["seconds"], notebook.name in fresh)
@@ -217,24 +270,26 @@ def run_notebooks(
     ]
 
 
-def lay_out_pages(root: Path, build: Path) -> None:
+def lay_out_pages(root: Path, build: Path, names: list[str]) -> None:
     """Put sources and executed notebooks together as the book's tree, ``build/site``.
 
     Only what changed is copied, so that Sphinx rebuilds only what changed.
+
+    Args:
+        root: the checkout.
+        build: the folder of the profile.
+        names: the notebooks of the book. What others left in ``build`` stays there.
     """
     site = build / "site"
-    sources = {
-        Path("_config.yml"): root / "_config.yml",
-        Path("_toc.yml"): root / "_toc.yml",
-    }
-    for origin, below in (
-        (root / "book", Path("book")),
-        (build / "pages", Path("book")),
-        (build / "results", Path("book/results")),
-    ):
-        for path in origin.rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
-                sources[below / path.relative_to(origin)] = path
+    origins = {name: root / name for name in ("_config.yml", "_toc.yml")}
+    for path in (root / "book").rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            origins[str(path.relative_to(root))] = path
+    for name in names:
+        origins[f"book/{name}.ipynb"] = build / "pages" / f"{name}.ipynb"
+        origins[f"book/results/{name}.json"] = build / "results" / f"{name}.json"
+    origins["book/results/build.json"] = build / "results" / "build.json"
+    sources = {Path(place): path for place, path in origins.items() if path.is_file()}
     for place, origin in sources.items():
         target = site / place
         if not target.exists() or target.read_bytes() != origin.read_bytes():
@@ -268,17 +323,20 @@ def _with_needs(notebooks: list[Notebook], only: str | None) -> set[str]:
     return wanted
 
 
-def _ready_data(root: Path, profile: dict[str, Any]) -> str:
-    """Make the embedded data set if the profile uses it, and name the content."""
-    folder = root / profile["data_dir"]
-    if is_town(folder) or not folder.exists():
-        town = {
-            name: profile[name] for name in ("num_scenes", "scene_size", "scene_seed")
-        }
-        renew_town(
-            folder, town["num_scenes"], tuple(town["scene_size"]), town["scene_seed"]
-        )
-    return digest_pairs(find_pairs(folder))
+def _make_town(
+    folder: Path, profile: dict[str, Any], on_scene: Callable[[int, int], None]
+) -> None:
+    """Make the embedded data set, unless the profile names a set of another kind."""
+    if folder.exists() and not is_town(folder):
+        return
+    count = profile["num_scenes"]
+    renew_town(
+        folder,
+        count,
+        tuple(profile["scene_size"]),
+        profile["scene_seed"],
+        on_pair=lambda done: on_scene(done, count),
+    )
 
 
 def _library_files() -> list[Path]:
@@ -294,10 +352,15 @@ def _digest(paths: list[Path]) -> str:
 
 
 def _read_stamp(build: Path, notebook: Notebook) -> dict[str, Any]:
-    """What the last execution left, or nothing if its page is not there any more."""
+    """What the last execution left, or nothing if a part of it is gone."""
     stamp = build / "stamps" / f"{notebook.name}.json"
     page = build / "pages" / f"{notebook.name}.ipynb"
-    return read_json(stamp) if stamp.is_file() and page.is_file() else {}
+    whole = all(path.is_file() for path in (stamp, page, _results_of(build, notebook)))
+    return read_json(stamp) if whole else {}
+
+
+def _results_of(build: Path, notebook: Notebook) -> Path:
+    return build / "results" / f"{notebook.name}.json"
 
 
 def _execute(
@@ -324,6 +387,8 @@ def _execute(
             cwd=str(root),
             # Else each kernel warns that it talks to us in plain text.
             extra_arguments=["--IPKernelApp.log_level=40"],
+            # One box on the page for what a cell prints, not one for each line.
+            coalesce_streams=True,
             on_cell_start=lambda cell, cell_index: on_cell(cell_index + 1, cells),
         )
     except PapermillExecutionError as error:

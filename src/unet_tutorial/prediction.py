@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 from torch import nn
 from torchvision import tv_tensors
@@ -14,6 +15,7 @@ from torchvision.transforms import v2
 from unet_tutorial.classes import CLASS_NAMES, NUM_CLASSES, colour_mask
 from unet_tutorial.data.batches import to_network
 from unet_tutorial.data.pairs import Pair, read_image, read_pair
+from unet_tutorial.errors import UserError
 from unet_tutorial.files import whole_file
 from unet_tutorial.metrics import ConfusionMatrix, lyft_score, lyft_target
 from unet_tutorial.models import build_model
@@ -25,18 +27,16 @@ class Predictor:
 
     Args:
         run: a finished run; its best weights are used.
-        device: where the network works; by default a GPU if there is one.
+        device: where the network works; by default on a GPU if there is one.
     """
 
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
-        config = run.manifest["config"]
-        self.device = torch.device(
-            device or ("cuda" if torch.cuda.is_available() else "cpu")
-        )
-        self.model = build_model(config["model"], NUM_CLASSES, config["base_channels"])
+        config = run.config
+        self.device = torch.device(device or Fabric(accelerator="auto").device)
+        self.model = build_model(config.model, NUM_CLASSES, config.base_channels)
         load_weights(run.folder, self.model)
         self.model.to(self.device).to(memory_format=torch.channels_last).eval()
-        self.resize = v2.Resize(tuple(config["size"]), antialias=True)
+        self.resize = v2.Resize(tuple(config.size), antialias=True)
 
     @torch.inference_mode()
     def probabilities(self, image: np.ndarray) -> torch.Tensor:
@@ -110,15 +110,30 @@ def predict_files(
     The mask is in the Lyft format: class ids in the red channel.
 
     Raises:
-        UserError: if an image cannot be read, or the folder cannot be written.
+        UserError: if an image cannot be read, the folder cannot be written, or an
+            answer would be written over an image or another answer.
     """
+    targets = {
+        path: (out / f"{path.stem}.png", out / f"{path.stem}_overlay.png")
+        for path in images
+    }
+    taken = [path.resolve() for path in images]
+    for path, names in targets.items():
+        for name in names:
+            if name.resolve() in taken:
+                raise UserError(
+                    f"{path}: its answer would be written over {name}, an image or "
+                    "the answer for another; predict into a new folder, and images "
+                    "of one name into folders of their own"
+                )
+            taken.append(name.resolve())
     for done, path in enumerate(images, start=1):
         image = read_image(path)
         mask = predictor.mask(image)
         in_red = np.zeros_like(image)
         in_red[..., 0] = mask
         overlay = (0.5 * image + 0.5 * colour_mask(mask)).astype(np.uint8)
-        for name, pixels in ((path.stem, in_red), (f"{path.stem}_overlay", overlay)):
-            with whole_file(out / f"{name}.png") as temporary:
+        for name, pixels in zip(targets[path], (in_red, overlay)):
+            with whole_file(name) as temporary:
                 Image.fromarray(pixels).save(temporary, format="PNG")
         on_image(done)

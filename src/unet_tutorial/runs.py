@@ -29,10 +29,31 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
+class Config:
+    """Everything that decides a run, beside the data.
+
+    The defaults for ``epochs`` and ``learning_rate`` are those of the report.
+    """
+
+    model: str
+    size: tuple[int, int]
+    """Height and width at which the network sees the images, in pixels."""
+    epochs: int = 100
+    learning_rate: float = 0.0005
+    batch_size: int = 8
+    seed: int = 0
+    base_channels: int = 16
+    """Width of the first block of the network from scratch."""
+    encoder_weights: str = "none"
+    """What the ResNet34 starts from, ``imagenet``, ``none`` or the path of a file."""
+
+
+@dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, its manifest and its loss curves."""
+    """A finished run: its folder, what made it, and its loss curves."""
 
     folder: Path
+    config: Config
     manifest: dict[str, Any]
     history: pd.DataFrame
 
@@ -54,8 +75,8 @@ def check_run_folder(folder: Path, overwrite: bool) -> None:
     """See that a run may be written to a folder, before any work is done for it.
 
     Raises:
-        UserError: if the folder holds a run that is not to be overwritten, or
-            anything else.
+        UserError: if the folder holds a finished run that is not to be
+            overwritten, or anything else.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; choose another folder for the run")
@@ -65,7 +86,7 @@ def check_run_folder(folder: Path, overwrite: bool) -> None:
         raise UserError(
             f"{folder}: holds something else than a run; choose another folder"
         )
-    if not overwrite:
+    if not overwrite and (folder / MANIFEST).exists():
         raise UserError(
             f"{folder}: already holds a run; choose another folder or delete it"
         )
@@ -92,7 +113,10 @@ def save_weights(folder: Path, model: nn.Module) -> None:
         name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()
     }
     with whole_file(folder / WEIGHTS) as temporary:
-        save_file(state, temporary)
+        try:
+            save_file(state, temporary)
+        except SafetensorError as error:  # how it reports a full disk
+            raise OSError(str(error)) from error
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
@@ -126,12 +150,21 @@ def load_run(folder: Path) -> Run:
     """Read a finished run.
 
     Raises:
-        UserError: if there is none, or it did not finish.
+        UserError: if there is none, it did not finish, or it is damaged.
     """
     if not (folder / MANIFEST).is_file():
         state = "did not finish" if (folder / HISTORY).exists() else "holds no run"
         raise UserError(f"{folder}: {state}; make one with 'train --out {folder}'")
-    return Run(folder, read_json(folder / MANIFEST), pd.read_csv(folder / HISTORY))
+    manifest = read_json(folder / MANIFEST)
+    try:
+        config = Config(**manifest["config"])
+        history = pd.read_csv(folder / HISTORY)
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(
+            f"{folder}: its {MANIFEST} or {HISTORY} is damaged ({error}); "
+            "train the run again"
+        ) from error
+    return Run(folder, config, manifest, history)
 
 
 def provenance() -> dict[str, Any]:

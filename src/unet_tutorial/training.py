@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.models import build_model
 from unet_tutorial.models.resnet_unet import ResNet34UNet, load_encoder_weights
 from unet_tutorial.runs import (
+    Config,
     Run,
     begin_run,
     check_run_folder,
@@ -31,27 +32,6 @@ from unet_tutorial.runs import (
 )
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything that decides a run, beside the data.
-
-    The defaults for ``epochs`` and ``learning_rate`` are those of the report.
-    """
-
-    model: str
-    size: tuple[int, int]
-    """Height and width at which the network sees the images, in pixels."""
-    epochs: int = 100
-    learning_rate: float = 0.0005
-    batch_size: int = 8
-    seed: int = 0
-    base_channels: int = 16
-    """Width of the first block of the network from scratch."""
-    encoder_weights: str = "auto"
-    """What the ResNet34 starts from, ``imagenet``, ``none``, ``auto`` or a file; see
-    :func:`unet_tutorial.models.resnet_unet.load_encoder_weights`."""
 
 
 def train_one_epoch(
@@ -128,6 +108,7 @@ def fit(
     data_dir: Path,
     run_dir: Path,
     overwrite: bool = False,
+    on_pair: Callable[[int, int], None] = lambda done, total: None,
     on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> Run:
     """Train on the data set's train split, validate after each epoch, keep the best.
@@ -141,6 +122,7 @@ def fit(
         data_dir: a folder that :func:`unet_tutorial.data.pairs.find_pairs` can read.
         run_dir: a new folder.
         overwrite: replace a run that is already there.
+        on_pair: called with the number of pairs read and their total, after each.
         on_epoch: called with each row of the history.
 
     Raises:
@@ -152,8 +134,8 @@ def fit(
     parts = split_pairs(find_pairs(data_dir))
     fabric = Fabric(accelerator="auto", devices=1)
     model, optimizer, weights_used = setup(config, fabric)
-    train = load_frames(parts["train"], config.size)
-    val = load_frames(parts["val"], config.size)
+    train = load_frames(parts["train"], config.size, on_pair)
+    val = load_frames(parts["val"], config.size, on_pair)
     begin_run(run_dir)
     loss_function = DiceLoss()
     order = torch.Generator().manual_seed(config.seed)
@@ -198,9 +180,18 @@ def _check(config: Config) -> None:
     for name in ("epochs", "batch_size", "base_channels"):
         if getattr(config, name) < 1:
             raise UserError(f"{name} is {getattr(config, name)}; it must be at least 1")
-    if min(config.size) < 32:
+    # At its coarsest, a network must see more than one position: batch
+    # normalisation cannot work on a single number.
+    smallest = 64 if config.model == "resnet34" else 32
+    if min(config.size) < smallest:
         raise UserError(
-            f"size {config.size[0]}x{config.size[1]}: both sides must be at least 32"
+            f"size {config.size[0]}x{config.size[1]}: for '{config.model}' both sides "
+            f"must be at least {smallest}"
+        )
+    if config.model == "scratch" and config.encoder_weights != "none":
+        raise UserError(
+            f"encoder weights '{config.encoder_weights}': the network from scratch has "
+            "no pretrained encoder; leave them out or train 'resnet34'"
         )
 
 

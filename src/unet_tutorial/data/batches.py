@@ -32,7 +32,7 @@ class Frames:
 def load_frames(
     pairs: list[Pair],
     size: tuple[int, int],
-    on_pair: Callable[[int], None] = lambda done: None,
+    on_pair: Callable[[int, int], None] = lambda done, total: None,
 ) -> Frames:
     """Decode pairs once, at the size of training, and keep them in memory.
 
@@ -42,7 +42,7 @@ def load_frames(
     Args:
         pairs: what to read.
         size: height and width.
-        on_pair: called with the number of pairs done, after each.
+        on_pair: called with the number of pairs done and their total, after each.
 
     Raises:
         UserError: if a pair is faulty.
@@ -55,7 +55,7 @@ def load_frames(
         images[i], masks[i] = resize(
             tv_tensors.Image(image.permute(2, 0, 1)), tv_tensors.Mask(mask)
         )
-        on_pair(i + 1)
+        on_pair(i + 1, len(pairs))
     return Frames(images, masks)
 
 

@@ -1,6 +1,7 @@
 """Find the pairs of image and mask in a folder, and vouch for them."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from unet_tutorial.classes import NUM_CLASSES
 from unet_tutorial.errors import UserError
 
 IMAGES, MASKS = "CameraRGB", "CameraSeg"
+# What Pillow raises for files that are broken, no pictures, or far too large.
+UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,9 @@ def _match(root: Path) -> tuple[list[Pair], list[str]]:
             f"{root}: no such folder; make one with 'data make --out {root}'"
         )
     pairs, faults = [], []
-    folders = (
-        [root]
-        if root.name == IMAGES
-        else sorted(p for p in root.rglob(IMAGES) if p.is_dir())
-    )
-    for folder in folders:
-        images = {path.name: path for path in folder.glob("*.png")}
-        masks = {path.name: path for path in (folder.parent / MASKS).glob("*.png")}
+    for folder in _image_folders(root):
+        images = _png_files(folder)
+        masks = _png_files(folder.parent / MASKS)
         for name in sorted(images.keys() | masks.keys()):
             if name not in masks:
                 faults.append(
@@ -92,6 +90,18 @@ def _match(root: Path) -> tuple[list[Pair], list[str]]:
     return pairs, faults
 
 
+def _image_folders(root: Path) -> list[Path]:
+    """Each folder of images at or below ``root``, links to folders included."""
+    found = (Path(folder) for folder, _, _ in os.walk(root, followlinks=True))
+    return sorted(folder for folder in found if folder.name == IMAGES)
+
+
+def _png_files(folder: Path) -> dict[str, Path]:
+    # Names with a dot in front are what systems leave beside files, not pictures.
+    files = (path for path in folder.glob("*.png") if not path.name.startswith("."))
+    return {path.name: path for path in files}
+
+
 def read_image(path: Path) -> np.ndarray:
     """Decode a picture: [H, W, 3] uint8.
 
@@ -101,7 +111,7 @@ def read_image(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNDECODABLE as error:
         raise UserError(
             f"{path}: cannot be decoded ({error}); replace or remove it"
         ) from error
@@ -114,7 +124,8 @@ def read_mask(path: Path, num_classes: int = NUM_CLASSES) -> np.ndarray:
     file, the value of a single-channel file.
 
     Raises:
-        UserError: if it cannot be decoded, is not of 8 bits, or has ids out of range.
+        UserError: if it cannot be decoded, is not of 8 bits, holds colours instead of
+            ids, or has ids out of range.
     """
     try:
         with Image.open(path) as image:
@@ -123,11 +134,17 @@ def read_mask(path: Path, num_classes: int = NUM_CLASSES) -> np.ndarray:
                     f"{path}: mode {image.mode} is no mask of 8 bits; convert it"
                 )
             mask = np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNDECODABLE as error:
         raise UserError(
             f"{path}: cannot be decoded ({error}); replace or remove it"
         ) from error
+    others = mask[..., 1:3] if mask.ndim == 3 else np.zeros(1)
     mask = mask[..., 0] if mask.ndim == 3 else mask
+    if others.any() and (others != mask[..., None]).any():
+        raise UserError(
+            f"{path}: its green or blue channel is not empty; a mask holds class ids "
+            "in its red channel, not colours: convert it"
+        )
     if mask.max() >= num_classes:
         strange = np.unique(mask[mask >= num_classes]).tolist()
         raise UserError(

@@ -1,5 +1,7 @@
 """Which part of the data a pair belongs to."""
 
+import re
+
 from unet_tutorial.data.pairs import Pair
 from unet_tutorial.errors import UserError
 
@@ -10,14 +12,14 @@ TRAIN_UNTIL, VAL_UNTIL = 0.70, 0.80
 def split_pairs(pairs: list[Pair]) -> dict[str, list[Pair]]:
     """Split into ``train`` (70 %), ``val`` (10 %) and ``test`` (20 %).
 
-    The names are sorted and cut into three contiguous blocks, the same in
-    every folder. Frames of a drive follow each other, so shuffling them would
-    put near-copies of test frames into training.
+    The names are sorted, numbers in them by their value, and cut into three
+    contiguous blocks, the same in every folder. Frames of a drive follow each
+    other, so shuffling them would put near-copies of test frames into training.
 
     Raises:
         UserError: if there are fewer than three names.
     """
-    stems = sorted({pair.stem for pair in pairs})
+    stems = sorted({pair.stem for pair in pairs}, key=_in_order)
     if len(stems) < 3:
         raise UserError(
             f"{len(stems)} distinct file names cannot be split into train, val and "
@@ -34,3 +36,9 @@ def split_pairs(pairs: list[Pair]) -> dict[str, list[Pair]]:
     for pair in pairs:
         parts[part_of[pair.stem]].append(pair)
     return parts
+
+
+def _in_order(stem: str) -> list[str | int]:
+    """So that frame 9 comes before frame 10, also where names are not padded."""
+    parts = re.split(r"(\d+)", stem)  # text and digits in turn, text first
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)]

@@ -4,12 +4,18 @@ K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition,
 2015, https://arxiv.org/abs/1512.03385.
 """
 
+import threading
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import segmentation_models_pytorch as smp
-from huggingface_hub import constants, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub import (
+    constants,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
+from huggingface_hub.utils import logging
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segmentation_models_pytorch.encoders import encoders
@@ -18,10 +24,10 @@ from torch import Tensor, nn
 from unet_tutorial.errors import UserError
 from unet_tutorial.models.padding import pad_and_crop
 
-# How long to wait for the first answer of the weights' host: a reader without
-# a network should know within ten seconds.
-CONNECT_TIMEOUT_S = 5.0
-WEIGHTS = "model.safetensors"
+# How long to wait for the host of the weights: a reader without a network should
+# know within ten seconds.
+CONNECT_TIMEOUT_S = 6.0
+FILE_NAME = "model.safetensors"
 
 
 class ResNet34UNet(nn.Module):
@@ -55,44 +61,46 @@ def load_encoder_weights(model: ResNet34UNet, weights: str) -> str:
 
     Args:
         model: the network; its encoder is changed in place.
-        weights: ``"imagenet"``, ``"none"`` (leave the random weights), ``"auto"``
-            (ImageNet where it can be had, else random), or the path of a
-            safetensors file with a ResNet34's weights.
+        weights: ``"imagenet"``, ``"none"`` (leave the random weights), or the path
+            of a safetensors file with a ResNet34's weights.
 
     Returns:
-        ``"imagenet"``, ``"random"``, ``"random (ImageNet weights could not be
-        fetched)"`` or the file's name, for the manifest and the captions.
+        ``"imagenet"``, ``"random"`` or the file's name, for manifest and captions.
 
     Raises:
-        UserError: if the weights that were asked for cannot be had or do not fit.
+        UserError: if the weights cannot be had or do not fit.
     """
     if weights == "none":
         return "random"
-    if weights in ("imagenet", "auto"):
-        try:
-            path = _fetch_imagenet()
-        except UserError:
-            if weights == "imagenet":
-                raise
-            return "random (ImageNet weights could not be fetched)"
-        name = "imagenet"
-    else:
-        path = Path(weights)
-        name = path.name
-        if not path.is_file():
-            raise UserError(
-                f"encoder weights {path}: no such file; give a safetensors file, "
-                "'imagenet' or 'none'"
-            )
+    path = _fetch_imagenet() if weights == "imagenet" else Path(weights)
+    if not path.is_file():
+        raise UserError(
+            f"encoder weights {path}: no such file; give a safetensors file, "
+            "'imagenet' or 'none'"
+        )
     try:
-        state = load_file(path)
-        model.network.encoder.load_state_dict(state)
+        model.network.encoder.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise UserError(
             f"encoder weights {path}: not the weights of a ResNet34 encoder "
             f"({str(error).splitlines()[0]}); give another file or 'none'"
         ) from error
-    return name
+    return "imagenet" if weights == "imagenet" else path.name
+
+
+def available_encoder_weights(wanted: str) -> str:
+    """What is wanted, but ``"none"`` where ImageNet weights cannot be had.
+
+    It is for the caller to tell the reader: a run is never given other weights
+    than its configuration names.
+    """
+    if wanted != "imagenet":
+        return wanted
+    try:
+        _fetch_imagenet()
+    except UserError:
+        return "none"
+    return "imagenet"
 
 
 def _fetch_imagenet() -> Path:
@@ -101,21 +109,42 @@ def _fetch_imagenet() -> Path:
     where = {
         "repo_id": settings["repo_id"],
         "revision": settings["revision"],
-        "filename": WEIGHTS,
+        "filename": FILE_NAME,
     }
+    # The hub's advice to log in is nothing for a page of a book.
+    logging.set_verbosity_error()
+    cached = try_to_load_from_cache(**where)
+    if isinstance(cached, str):
+        return Path(cached)
     try:
-        return Path(hf_hub_download(**where, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        # The hub's own client tries a dead address several times with growing
-        # pauses; one plain question with a deadline answers sooner.
-        question = Request(hf_hub_url(**where), method="HEAD")
-        with urlopen(question, timeout=CONNECT_TIMEOUT_S):
-            pass
+        _ask(hf_hub_url(**where))
         return Path(hf_hub_download(**where))
     except Exception as error:  # the hub lets errors of several HTTP libraries through
         raise UserError(
             f"ImageNet weights: cannot be fetched from {constants.ENDPOINT} "
             f"({type(error).__name__}); use 'none', or name a file"
         ) from error
+
+
+def _ask(url: str) -> None:
+    """See that a host answers in time, which the hub's own client does not bound.
+
+    A thread keeps the deadline: the timeout of a connection counts anew for each
+    address of a host, and does not count the look-up of its name.
+    """
+    outcome: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            with urlopen(Request(url, method="HEAD"), timeout=CONNECT_TIMEOUT_S):
+                outcome.append(None)
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(CONNECT_TIMEOUT_S)
+    if not outcome:
+        raise TimeoutError
+    if outcome[0] is not None:
+        raise outcome[0]

@@ -54,7 +54,6 @@ class Thing:
 class Weather:
     """Light and air. Colours are 0 to 1; the sun's direction points towards it."""
 
-    name: str
     zenith: Colour
     horizon: Colour
     light: Colour
@@ -65,52 +64,48 @@ class Weather:
     wet: float
 
 
-WEATHERS = (
-    Weather(
-        "noon",
-        (0.30, 0.44, 0.66),
-        (0.72, 0.80, 0.87),
-        (1.0, 0.98, 0.94),
-        (0.4, 0.7, -0.6),
-        0.5,
-        400.0,
-        0.35,
-        0.0,
+WEATHERS = {
+    "noon": Weather(
+        zenith=(0.30, 0.44, 0.66),
+        horizon=(0.72, 0.80, 0.87),
+        light=(1.0, 0.98, 0.94),
+        sun=(0.4, 0.7, -0.6),
+        ambient=0.5,
+        haze_distance=400.0,
+        clouds=0.35,
+        wet=0.0,
     ),
-    Weather(
-        "overcast",
-        (0.46, 0.50, 0.54),
-        (0.68, 0.71, 0.73),
-        (0.74, 0.77, 0.80),
-        (0.3, 0.85, -0.4),
-        0.65,
-        220.0,
-        0.6,
-        0.0,
+    "overcast": Weather(
+        zenith=(0.46, 0.50, 0.54),
+        horizon=(0.68, 0.71, 0.73),
+        light=(0.74, 0.77, 0.80),
+        sun=(0.3, 0.85, -0.4),
+        ambient=0.65,
+        haze_distance=220.0,
+        clouds=0.6,
+        wet=0.0,
     ),
-    Weather(
-        "rain",
-        (0.32, 0.35, 0.38),
-        (0.55, 0.58, 0.60),
-        (0.50, 0.53, 0.57),
-        (0.3, 0.85, -0.4),
-        0.65,
-        130.0,
-        0.7,
-        0.55,
+    "rain": Weather(
+        zenith=(0.32, 0.35, 0.38),
+        horizon=(0.55, 0.58, 0.60),
+        light=(0.50, 0.53, 0.57),
+        sun=(0.3, 0.85, -0.4),
+        ambient=0.65,
+        haze_distance=130.0,
+        clouds=0.7,
+        wet=0.55,
     ),
-    Weather(
-        "dusk",
-        (0.34, 0.34, 0.42),
-        (0.95, 0.76, 0.52),
-        (0.78, 0.62, 0.50),
-        (-0.7, 0.35, -0.6),
-        0.42,
-        260.0,
-        0.6,
-        0.15,
+    "dusk": Weather(
+        zenith=(0.34, 0.34, 0.42),
+        horizon=(0.95, 0.76, 0.52),
+        light=(0.78, 0.62, 0.50),
+        sun=(-0.7, 0.35, -0.6),
+        ambient=0.42,
+        haze_distance=260.0,
+        clouds=0.6,
+        wet=0.15,
     ),
-)
+}
 
 
 @dataclass
@@ -525,7 +520,7 @@ def bus_shelter(rng, side: int, x: float, z: float) -> Thing:
 def make_scene(seed: tuple[int, int]) -> Scene:
     """A street, its things and its weather, wholly decided by the seed."""
     rng = np.random.default_rng(seed)
-    weather = WEATHERS[rng.integers(len(WEATHERS))]
+    weather = list(WEATHERS.values())[rng.integers(len(WEATHERS))]
     return Scene(
         ground=_ground(rng),
         things=[thing for side in (-1, 1) for thing in _roadside(rng, side)]
