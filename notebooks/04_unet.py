@@ -33,13 +33,13 @@ base_channels = 16  # width of the first block; the paper has 64
 #
 # ```{figure} _static/unet.svg
 # :name: fig-unet
-# :alt: A diagram in the shape of a U. Four encoder blocks on the left, each half as high and twice as wide as the one above it, the bridge at the bottom, four decoder blocks on the right, and four horizontal arrows, the skip connections, from left to right.
+# :alt: A diagram in the shape of a U. Four encoder blocks on the left, each lower and wider than the one above it, the bridge at the bottom, four decoder blocks on the right, and four horizontal arrows, the skip connections, from left to right.
 #
 # The U-Net. Each step down halves height and width and doubles the channels; each
 # step up does the reverse and joins what the skip connection carries across.
 # ```
 #
-# We follow a batch with one picture through all of it.
+# We follow a batch with one picture, here of random numbers, through all of it.
 
 # %%
 import torch
@@ -65,9 +65,11 @@ image.shape
 # :pyobject: DoubleConv
 # ```
 #
-# Batch normalisation {cite}`ioffe2015` stands between convolution and ReLU. The
-# paper of 2015 has none, and the report does not mention any; it lets the network
-# train at the report's learning rate without further care.
+# Batch normalisation {cite}`ioffe2015` stands between convolution and ReLU. In
+# training it shifts and scales each channel to mean 0 and variance 1 over the batch,
+# and then to a mean and a spread of its own that are learnt; afterwards it uses
+# averages that it collected in training. The paper of the U-Net has none, and the
+# report does not mention any.
 #
 # `Down` keeps the block's output as the skip and halves it by 2x2 max pooling. What
 # are the two shapes?
@@ -104,8 +106,9 @@ for level in range(5):
 print(f"a position of the bridge sees {view} x {view} pixels")
 
 # %% [markdown]
-# This is the *receptive field*. At this book's sizes it spans most of the height
-# of the picture: enough to tell road from pavement by what stands around them.
+# This is the *receptive field*. Compared with the {result}`04_unet.height` rows of
+# the pictures that this build trains on, it is large: enough to tell road from
+# pavement by what stands around them.
 
 # %% [markdown]
 # ## The decoder and the skip connections
@@ -158,7 +161,7 @@ save_results(
     parameters=parameters,
     parameters_64=with_64,
     base_channels=base_channels,
-    receptive_field=view,
+    height=size[0],
 )
 
 # %% [markdown]
@@ -222,10 +225,10 @@ print(by_hand, sum(weight.numel() for weight in first.parameters()))
 #
 # ```{exercise}
 # :label: ex-unet-2
-# Measure the receptive field: set all weights to be positive, ask for the
-# gradient of one logit in the middle with respect to a large picture, and count
-# the pixels with a gradient. Switch off the skip connections of the levels above
-# the bridge by hand, or explain why you need not.
+# Measure the receptive field of the whole network: set all weights to one positive
+# number and all biases to 0, ask for the gradient of one logit in the middle with
+# respect to a large picture, and count the rows with a gradient. Why is it more than
+# that of the bridge?
 # ```
 #
 # ```{solution-start} ex-unet-2
@@ -237,15 +240,18 @@ probe = UNet(num_classes=1, base_channels=2).eval()
 for module in probe.modules():
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.constant_(module.weight, 0.01)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 picture = torch.ones(1, 3, 320, 320, requires_grad=True)
 probe(picture)[0, 0, 160, 160].backward()
 seen = picture.grad.abs().sum(dim=(0, 1)) > 0
 print("height of the view:", int(seen.any(dim=1).sum()))
 
 # %% [markdown]
-# The skips need not be cut: their view is smaller and lies inside that of the
-# bridge. The number is larger than the one computed above, because the decoder's
-# convolutions widen the view once more on the way up.
+# The decoder's convolutions widen the view once more on the way up. The skips add
+# nothing to it: their view is smaller and lies inside that of the bridge. With
+# weights of both signs the field is the same, but a ReLU that is 0 hides a part of it
+# from the gradient.
 #
 # ```{solution-end}
 # ```

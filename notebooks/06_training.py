@@ -22,7 +22,7 @@ profile = "laptop"  # the profile's name, shown under results
 data_dir = "data/town-laptop"  # folder with pairs of image and mask
 out_dir = "_build/laptop"  # folder for runs and results
 size = [96, 128]  # height and width at which the network sees the pictures
-short_epochs = 8  # epochs of each short run of this chapter
+short_epochs = 6  # epochs of each short run of this chapter
 batch_size = 8  # pictures per step
 base_channels = 16  # width of the network's first block
 seed = 0  # decides weights, order and mirroring
@@ -43,7 +43,12 @@ seed = 0  # decides weights, order and mirroring
 #
 # The optimizer is **Adam** {cite}`kingma2015` at a learning rate of 0.0005, as in
 # the report. Adam gives each weight a step of its own, from running means of its
-# gradient and of the gradient's square.
+# gradient and of the gradient's square. `zero_grad` forgets the gradient of the step
+# before; torch would add to it otherwise.
+#
+# Each training picture is mirrored left to right with a probability of one half, its
+# mask with it, whenever it is shown. A street seen in a mirror is a street, and the
+# network sees twice as many.
 #
 # ## Judging without learning
 #
@@ -85,8 +90,8 @@ run = fit(
 )
 
 # %% [markdown]
-# The loss falls from epoch to epoch, in training and in validation alike. The run
-# left three files:
+# A falling validation loss says that the network learns something that holds for
+# pictures it was not trained on. The run left three files:
 
 # %%
 sorted(path.name for path in run.folder.iterdir())
@@ -114,12 +119,14 @@ histories = {"0.0005": run.history}
 for rate in (0.00005, 0.005):
     other = replace(config, learning_rate=rate)
     folder = runs / f"rate-{rate}"
-    histories[f"{rate:g}"] = fit(other, Path(data_dir), folder, overwrite=True).history
+    histories[f"{rate:.5f}".rstrip("0")] = fit(
+        other, Path(data_dir), folder, overwrite=True
+    ).history
 
 # %% mystnb={"image": {"alt": "Loss curves and validation mIoU of three short runs with learning rates of 0.00005, 0.0005 and 0.005, training dashed and validation solid."}, "figure": {"caption": "Three learning rates, from the same first weights.", "name": "fig-rates"}}
 from unet_tutorial import plots
 
-ordered = {rate: histories[rate] for rate in ("5e-05", "0.0005", "0.005")}
+ordered = {rate: histories[rate] for rate in ("0.00005", "0.0005", "0.005")}
 figure = plots.plot_losses(ordered)
 
 # %% tags=["remove-cell"]
@@ -141,12 +148,12 @@ save_results(
 # After {result}`06_training.epochs` epochs the validation loss is
 # {result}`06_training.final_val_loss.low:.3f` for a tenth of the report's rate,
 # {result}`06_training.final_val_loss.report:.3f` for the report's own, and
-# {result}`06_training.final_val_loss.high:.3f` for ten times as much. Few epochs
-# favour a high rate; what it does over a hundred is another question.
+# {result}`06_training.final_val_loss.high:.3f` for ten times as much. What a rate does
+# in a few epochs says little about what it does in a hundred.
 #
 # ## Summary
 #
-# - Answer, loss, gradient, step: the loop has four lines.
+# - Answer, loss, gradient, step: the loop has four parts.
 # - Validation pictures choose the epoch, test pictures judge it.
 # - A run is a folder, and its manifest says how to make it again.
 #
@@ -155,8 +162,9 @@ save_results(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-training-1
-# Overfit on purpose: train on a single batch until the loss is small. This is the
-# quickest test of a new network. What would it tell you if the loss did not fall?
+# Overfit on purpose: train on a single batch, with a learning rate of 0.005, until
+# the loss has clearly fallen. This is the quickest test of a new network. What would
+# it tell you if the loss did not fall?
 # ```
 #
 # ```{solution-start} ex-training-1
@@ -176,12 +184,12 @@ frames = load_frames(find_pairs(Path(data_dir))[:2], tuple(size))
 image, mask = next(batches(frames, batch_size=2))
 model = UNet(num_classes=13, base_channels=base_channels)
 optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
-for step in range(10 * short_epochs):
+for step in range(30 * short_epochs):
     loss = DiceLoss()(model(image), mask)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    if step % (2 * short_epochs) == 0:
+    if step % (5 * short_epochs) == 0:
         print(f"step {step:3}  loss {loss.item():.3f}")
 print(f"last      loss {loss.item():.3f}")
 

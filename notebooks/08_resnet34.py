@@ -21,10 +21,10 @@ profile = "laptop"  # the profile's name, shown under results
 data_dir = "data/town-laptop"  # folder with pairs of image and mask
 out_dir = "_build/laptop"  # folder for runs and results
 size = [96, 128]  # height and width at which the network sees the pictures
-epochs = 30  # times through the training pictures; the report has 100
+epochs = 28  # times through the training pictures; the report has 100
 batch_size = 8  # pictures per step
 learning_rate = 0.0005  # of Adam, as in the report
-encoder_weights = "auto"  # imagenet, none, a file, or auto: imagenet if to be had
+encoder_weights = "imagenet"  # what the encoder starts from: imagenet, none or a file
 seed = 0  # decides the weights that are random, order and mirroring
 
 # %% [markdown]
@@ -41,7 +41,21 @@ seed = 0  # decides the weights that are random, order and mirroring
 # ```
 #
 # Pretrained weights come from that library's hub. Where the hub cannot be reached,
-# the encoder starts from random weights, and everything below says so.
+# this chapter's network starts from random weights, and everything below says so.
+# Which is it here?
+
+# %%
+from unet_tutorial.models.resnet_unet import available_encoder_weights
+
+weights = available_encoder_weights(encoder_weights)
+print("asked for:", encoder_weights)
+print("to be had:", weights)
+
+# %% [markdown]
+# ```{important}
+# This chapter asks for the weights **{result}`08_resnet34.weights_asked`**. The
+# encoder of this page's run started from **{result}`08_resnet34.weights`** weights.
+# ```
 
 # %% [markdown]
 # ## Training
@@ -62,12 +76,12 @@ config = Config(
     learning_rate,
     batch_size,
     seed,
-    encoder_weights=encoder_weights,
+    encoder_weights=weights,
 )
 
 
 def describe(row):
-    """Ten lines in all, however many epochs there are."""
+    """A line now and then: about ten in all, if there are that many epochs."""
     if row["epoch"] % max(epochs // 10, 1) == 0:
         print(epoch_line(row))
 
@@ -79,15 +93,12 @@ run = fit(
     overwrite=True,
     on_epoch=describe,
 )
-print("\nweights of the encoder at the start:", run.manifest["encoder_weights_used"])
 
 # %% [markdown]
-# ```{important}
-# The encoder of this page's run started from these weights:
-# **{result}`08_resnet34.weights`**.
-# ```
+# Compare these curves with those of the chapter before: where does each start, how
+# fast does it fall, and how far do training and validation lie apart at the end?
 
-# %% mystnb={"image": {"alt": "Two plots over the epochs for the ResNet34 U-Net: training and validation loss above, validation mIoU below."}, "figure": {"caption": "Loss of training (dashed) and validation (solid), and validation mIoU, of the ResNet34 U-Net. Weights at the start: {result}`08_resnet34.weights`.", "name": "fig-resnet-loss"}}
+# %% mystnb={"image": {"alt": "Two plots over the epochs for the ResNet34 U-Net: training and validation loss above, validation mIoU below."}, "figure": {"caption": "Loss of training (dashed) and validation (solid), and validation mIoU, of the ResNet34 U-Net. The encoder started from {result}`08_resnet34.weights` weights.", "name": "fig-resnet-loss"}}
 from unet_tutorial import plots
 
 figure = plots.plot_losses({"ResNet34": run.history})
@@ -101,6 +112,8 @@ figure = plots.plot_losses({"ResNet34": run.history})
 
 # %% [markdown]
 # ## Scores on the test pictures
+#
+# Which classes does the network find, and which does it miss?
 
 # %%
 import pandas as pd
@@ -117,7 +130,15 @@ pd.DataFrame(scores["per_class"]).T.astype(float).round(3)
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
 
-save_results(out_dir, "08_resnet34", profile, data_dir, **run.summary(), test=scores)
+save_results(
+    out_dir,
+    "08_resnet34",
+    profile,
+    data_dir,
+    **run.summary(),
+    weights_asked=encoder_weights,
+    test=scores,
+)
 
 # %% [markdown]
 # Over all test pictures the mIoU is {result}`08_resnet34.test.miou:.3f`, the mean
@@ -127,8 +148,10 @@ save_results(out_dir, "08_resnet34", profile, data_dir, **run.summary(), test=sc
 
 # %% [markdown]
 # ## Predictions
+#
+# Look for what the network from scratch got wrong in the same three pictures.
 
-# %% mystnb={"image": {"alt": "Three test pictures in rows, each with its true mask and the mask predicted by the ResNet34 U-Net."}, "figure": {"caption": "Test pictures, their masks, and the answers of the ResNet34 U-Net. Weights at the start: {result}`08_resnet34.weights`.", "name": "fig-resnet-predictions"}}
+# %% mystnb={"image": {"alt": "Three test pictures in rows, each with its true mask and the mask predicted by the ResNet34 U-Net."}, "figure": {"caption": "Test pictures, their masks, and the answers of the ResNet34 U-Net. The encoder started from {result}`08_resnet34.weights` weights.", "name": "fig-resnet-predictions"}}
 rows = []
 for pair in test[:: max(len(test) // 3, 1)][:3]:
     image, mask = read_pair(pair)
@@ -149,8 +172,8 @@ figure = plots.plot_grid(rows, ["picture", "mask", "prediction"])
 # %% [markdown]
 # ```{exercise}
 # :label: ex-resnet-1
-# How are the parameters shared out between encoder and decoder? Compare with the
-# network from scratch.
+# How are the parameters shared out between encoder and decoder, and how many has
+# the network from scratch at the paper's width of 64?
 # ```
 #
 # ```{solution-start} ex-resnet-1
@@ -165,8 +188,15 @@ for name in ("encoder", "decoder", "segmentation_head"):
     count = sum(weight.numel() for weight in getattr(network, name).parameters())
     print(f"{name:18} {count:>12,}")
 
+from unet_tutorial.models.unet import UNet
+
+print(
+    f"from scratch at 64 {sum(weight.numel() for weight in UNet().parameters()):>12,}"
+)
+
 # %% [markdown]
-# Most of them sit in the encoder: that is what pretraining can fill.
+# Most of them sit in the encoder: that is what pretraining can fill. At the paper's
+# width the network from scratch is the larger of the two.
 #
 # ```{solution-end}
 # ```
@@ -174,8 +204,9 @@ for name in ("encoder", "decoder", "segmentation_head"):
 # ```{exercise}
 # :label: ex-resnet-2
 # The ResNet halves the picture five times, the network from scratch four times.
-# Look at the shapes of the skips. What is the smallest picture that gives the last
-# of them more than one position?
+# Look at the shapes of what its encoder returns, for a picture of 64x64 and one of
+# 33x33. The last one feeds the decoder from below. From which size on has it more
+# than one position?
 # ```
 #
 # ```{solution-start} ex-resnet-2
@@ -185,12 +216,16 @@ for name in ("encoder", "decoder", "segmentation_head"):
 # %%
 import torch
 
-for skip in network.eval().encoder(torch.zeros(1, 3, 64, 64)):
-    print(list(skip.shape))
+for side in (64, 33):
+    shapes = [
+        tuple(f.shape[1:])
+        for f in network.eval().encoder(torch.zeros(1, 3, side, side))
+    ]
+    print(side, *shapes)
 
 # %% [markdown]
-# The last one is 1/32 of the picture's height and width. A picture of 64 pixels
-# gives it two positions each way; below 33 there would be only one.
+# The first is the picture itself, the last is 1/32 of its height and width, rounded
+# up: from 33 pixels on there are two positions each way.
 #
 # ```{solution-end}
 # ```

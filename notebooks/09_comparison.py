@@ -11,8 +11,9 @@
 # %% [markdown]
 # # Both networks compared
 #
-# After this chapter you can hold two models against each other: same data, same
-# budget, same scores, and a look at the same pictures, the worst among them.
+# After this chapter you can hold two models against each other: the same data, the
+# same number of epochs, the same scores, and a look at the same pictures, the worst
+# among them.
 #
 # *You need:* {doc}`07_scratch` and {doc}`08_resnet34`.
 
@@ -37,11 +38,12 @@ for key in same:
     print(f"{key:14}", *(run.manifest["config"][key] for run in runs.values()))
 
 # %% [markdown]
-# Size, epochs, batch, learning rate and seed are the same.
+# Size, epochs, batch, learning rate and seed are the same. The networks differ in
+# encoder, decoder and width, and so in the time that an epoch takes.
 #
 # ```{important}
-# The encoder of the ResNet34 network started from these weights:
-# **{result}`08_resnet34.weights`**.
+# The ResNet34 was asked to start from **{result}`08_resnet34.weights_asked`** weights
+# and started from **{result}`08_resnet34.weights`** weights.
 # ```
 #
 # ## Loss curves
@@ -49,7 +51,7 @@ for key in same:
 # Compare how fast the two fall, and how far training (dashed) and validation
 # (solid) lie apart at the end.
 
-# %% mystnb={"image": {"alt": "Training and validation loss of both networks over the epochs in the upper plot, and the validation mIoU of both in the lower."}, "figure": {"caption": "Loss of training and validation, and validation mIoU, of both networks. ResNet34 started from: {result}`08_resnet34.weights`.", "name": "fig-both-losses"}}
+# %% mystnb={"image": {"alt": "Training and validation loss of both networks over the epochs in the upper plot, and the validation mIoU of both in the lower."}, "figure": {"caption": "Loss of training and validation, and validation mIoU, of both networks. The ResNet34 started from {result}`08_resnet34.weights` weights.", "name": "fig-both-losses"}}
 from unet_tutorial import plots
 
 histories = {plots.MODEL_TITLES[name]: run.history for name, run in runs.items()}
@@ -91,9 +93,12 @@ table.astype(float).round(3).astype(object).fillna("")
 # {result}`08_resnet34.seconds:.0f` s. These are single runs: a difference smaller
 # than what another seed would make means nothing.
 #
-# `lyft_score` is the accuracy part of the Lyft challenge's own score, from F scores
-# of road and vehicle. It does not compare with the challenge's board, which was
-# computed on other pictures.
+# `dice` is the mean Dice coefficient. `lyft_score`, from 0 to 100, is the accuracy
+# part of the Lyft challenge's own score, from F scores of road and vehicle. It leaves
+# out the camera's own hood, which makes up most of the pixels of *Vehicles* in the
+# other scores: what it judges is the real cars. It does not compare with the
+# challenge's board, which was computed on other pictures. The baseline was not given
+# these two scores.
 
 # %% [markdown]
 # ## Class by class
@@ -112,15 +117,18 @@ figure = plots.plot_per_class(pd.DataFrame(rows))
 wide = (
     pd.DataFrame(rows).pivot(index="class", columns="model", values="iou").astype(float)
 )
-wide["difference"] = wide.iloc[:, 0] - wide.iloc[:, 1]
-wide.sort_values("difference", ascending=False).round(3)
+wide["gain"] = wide["ResNet34 U-Net"] - wide["U-Net from scratch"]
+wide.sort_values("gain", ascending=False).round(3)
 
 # %% [markdown]
-# The table holds the same numbers, the largest difference first.
+# The table holds the same numbers, the class that gains most from the ResNet34
+# first; where the gain is negative, the network from scratch is better.
 #
 # ## The same pictures, side by side
+#
+# Both answers beside the mask: do the networks err in the same places?
 
-# %% mystnb={"image": {"alt": "Three test pictures in rows, each with its true mask, the answer of the network from scratch and the answer of the ResNet34 network."}, "figure": {"caption": "Typical test pictures: mask and both answers. ResNet34 started from: {result}`08_resnet34.weights`.", "name": "fig-side-by-side"}}
+# %% mystnb={"image": {"alt": "Three test pictures in rows, each with its true mask, the answer of the network from scratch and the answer of the ResNet34 network."}, "figure": {"caption": "Three test pictures, evenly spaced: mask and both answers. The ResNet34 started from {result}`08_resnet34.weights` weights.", "name": "fig-side-by-side"}}
 from unet_tutorial.data.pairs import find_pairs, read_pair
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.prediction import Predictor
@@ -140,6 +148,8 @@ compared = [compare(pair) for pair in test]
 figure = plots.plot_grid(compared[:: max(len(test) // 3, 1)][:3], titles)
 
 # %% [markdown]
+# Small and thin things are where they differ from the mask, and from each other.
+#
 # ## The worst pictures
 #
 # A mean hides failures. These are the test pictures where the two networks
@@ -173,7 +183,7 @@ save_results(
 #
 # ## Summary
 #
-# - A comparison is fair when all but one thing is the same.
+# - A comparison is fair when it says what is the same and what is not.
 # - One run each is an anecdote; several seeds are a comparison.
 # - Look at the worst pictures as well as at the typical ones.
 #
@@ -206,6 +216,9 @@ for name, page in (("from scratch", "07_scratch"), ("ResNet34", "08_resnet34")):
     print(f"{name:13}: mIoU {results[page]['test']['miou']:.3f}")
 
 # %% [markdown]
+# Where two models err in different places, their mean is better than each; where one
+# is far better than the other, the mean is worse than that one.
+#
 # ```{solution-end}
 # ```
 #
@@ -231,7 +244,8 @@ for name, predictor in predictors.items():
     print(f"{name:9} {10 / (time.perf_counter() - began):6.1f} pictures a second")
 
 # %% [markdown]
-# The Lyft challenge asked for ten pictures a second at 600x800.
+# The Lyft challenge asked for ten pictures a second at 600x800, on a GPU of its time:
+# a number of another size and machine.
 #
 # ```{solution-end}
 # ```

@@ -256,7 +256,7 @@ def run_notebooks(
             "seconds": durations,
             "total": sum(durations.values()),
             "profiles": {
-                path.stem: read_profile(path, notebooks)
+                path.stem: _in_words(read_profile(path, notebooks))
                 for path in sorted((root / "notebooks/profiles").glob("*.yaml"))
             },
         },
@@ -304,6 +304,14 @@ def lay_out_pages(root: Path, build: Path, names: list[str]) -> None:
         (site / "src").symlink_to(
             os.path.relpath(root / "src", site), target_is_directory=True
         )
+
+
+def _in_words(profile: dict[str, Any]) -> dict[str, Any]:
+    """For the pages: a size of two numbers as ``96x128``."""
+    return {
+        name: "x".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in profile.items()
+    }
 
 
 def _with_needs(notebooks: list[Notebook], only: str | None) -> set[str]:

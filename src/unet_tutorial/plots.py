@@ -79,22 +79,28 @@ def colour_instances(
 ) -> np.ndarray:
     """Give each instance a colour of its own: [H, W] to [H, W, 3] uint8.
 
+    The largest things get the colours that lie farthest apart.
+
     Args:
         instances: 0 for what is no thing, else the number of a thing.
         mask: class ids. With them a thing takes a shade of its class's colour and
             the rest its class's colour; without them the rest is black.
     """
-    count = int(instances.max()) + 1
-    rng = np.random.default_rng(0)
+    numbers, sizes = np.unique(instances, return_counts=True)
+    by_size = numbers[np.argsort(-sizes)]
     if mask is None:
-        # Hues a golden angle apart: neighbours in number are never alike.
-        hues = (np.arange(count) * 0.618) % 1
-        colours = plt.get_cmap("hsv")(hues)[:, :3] * rng.uniform(0.55, 1, (count, 1))
+        # Hues a golden angle apart, dark and bright in turn.
+        rank = np.arange(len(by_size))
+        colours = np.zeros((instances.max() + 1, 3))
+        colours[by_size] = plt.get_cmap("hsv")((rank * 0.618) % 1)[:, :3]
+        colours[by_size[rank % 4 > 1]] *= 0.6
         colours[0] = 0
         return (colours[instances] * 255).astype(np.uint8)
-    shade = rng.uniform(0.55, 1.25, count)
-    shade[0] = 1
-    return np.clip(RGB[mask] * shade[instances][..., None], 0, 255).astype(np.uint8)
+    shades = np.ones(instances.max() + 1)
+    for class_id in range(len(CLASS_NAMES)):
+        things = [n for n in by_size if n and mask[instances == n][0] == class_id]
+        shades[things] = np.resize([1, 0.5, 1.5, 0.75], len(things))
+    return np.clip(RGB[mask] * shades[instances][..., None], 0, 255).astype(np.uint8)
 
 
 def plot_class_shares(shares: pd.DataFrame) -> Figure:
@@ -119,20 +125,22 @@ def plot_losses(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """
     figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
     for (label, history), colour in zip(histories.items(), CURVES):
-        for part, style in (("train", "--"), ("val", "-")):
-            name = f"{label}, {'training' if part == 'train' else 'validation'}"
+        look = {"color": colour, "marker": "."}
+        for part, style, name in (
+            ("train", "--", "training"),
+            ("val", "-", "validation"),
+        ):
             loss = history[f"{part}_loss"]
             loss_axis.plot(
-                history["epoch"], loss, style, color=colour, marker=".", label=name
+                history["epoch"], loss, style, label=f"{label}, {name}", **look
             )
-        miou_axis.plot(
-            history["epoch"], history["val_miou"], color=colour, marker=".", label=label
-        )
+        miou_axis.plot(history["epoch"], history["val_miou"], **look)
     loss_axis.set(xlabel="epoch", ylabel="Dice loss")
     miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, 1))
     for axis in (loss_axis, miou_axis):
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.legend(fontsize=9)
+    # Above the plots: inside, it would cover a curve sooner or later.
+    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
     return figure
 
 
@@ -145,7 +153,8 @@ def plot_per_class(scores: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(WIDTH, 5))
     sns.barplot(scores, y="class", x="iou", hue="model", palette=CURVES, ax=axis)
     axis.set(xlim=(0, 1), xlabel="IoU on the test split", ylabel="")
-    axis.legend(title="", loc="lower right")
+    axis.legend().remove()
+    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
     return figure
 
 
