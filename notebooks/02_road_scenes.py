@@ -71,10 +71,10 @@ parts = split_pairs(find_pairs(Path(data_dir)))
 # %%
 import numpy as np
 
-from unet_tutorial.classes import NUM_CLASSES
+from unet_tutorial.classes import LYFT
 
 masks = np.stack([read_pair(pair)[1] for pair in parts["train"]])
-votes = np.stack([(masks == c).sum(axis=0) for c in range(NUM_CLASSES)])
+votes = np.stack([(masks == c).sum(axis=0) for c in range(len(LYFT))])
 most_frequent = votes.argmax(axis=0)
 most_frequent.shape
 
@@ -94,7 +94,7 @@ import torch
 
 from unet_tutorial.metrics import ConfusionMatrix
 
-confusion = ConfusionMatrix(NUM_CLASSES)
+confusion = ConfusionMatrix(len(LYFT))
 answer = torch.from_numpy(most_frequent)
 for pair in parts["test"]:
     confusion.update(answer, torch.tensor(read_pair(pair)[1]))
@@ -136,9 +136,7 @@ figure = plots.plot_grid(
 # almost wholly missing. These classes are the most frequent one nowhere:
 
 # %%
-from unet_tutorial.classes import CLASS_NAMES
-
-[name for c, name in enumerate(CLASS_NAMES) if c not in most_frequent]
+[name for c, name in enumerate(LYFT.names) if c not in most_frequent]
 
 # %% [markdown]
 # The rest of the book is about a model that looks at the picture.
@@ -163,7 +161,7 @@ from unet_tutorial.classes import CLASS_NAMES
 # ```
 
 # %%
-nothing = ConfusionMatrix(NUM_CLASSES)
+nothing = ConfusionMatrix(len(LYFT))
 for pair in parts["test"]:
     mask = torch.tensor(read_pair(pair)[1])
     nothing.update(torch.zeros_like(mask), mask)

@@ -110,13 +110,13 @@ figure = plots.plot_grid(
 # %% mystnb={"image": {"alt": "Bars of the share of pixels of each of the 13 classes, on a logarithmic axis: None and Roads are the highest, Pedestrians and TrafficSigns the lowest, hundreds of times below them."}, "figure": {"caption": "Share of each class in all pixels.", "name": "fig-shares"}}
 import pandas as pd
 
-from unet_tutorial.classes import CLASS_NAMES
+from unet_tutorial.classes import LYFT
 
 report = check_pairs(Path(data_dir))
 print(f"{len(report.faults)} faults in {len(report.pairs)} pairs")
-shares = report.pixels / report.pixels.sum()
+shares = report.pixels[: len(LYFT)] / report.pixels.sum()
 figure = plots.plot_class_shares(
-    pd.DataFrame({"class": CLASS_NAMES, "share": shares, "part": "all pairs"})
+    pd.DataFrame({"class": LYFT.names, "share": shares, "part": "all pairs"})
 )
 
 # %% tags=["remove-cell"]
@@ -128,7 +128,7 @@ save_results(
     profile,
     data_dir,
     pairs=len(pairs),
-    share=dict(zip(CLASS_NAMES, shares.tolist())),
+    share=dict(zip(LYFT.names, shares.tolist())),
 )
 
 # %% [markdown]
@@ -202,7 +202,7 @@ averaged = np.asarray(small.resize(half, Image.Resampling.BILINEAR))
 differ = averaged != nearest
 print(f"they differ in {differ.mean():.1%} of the pixels; averaging answers there:")
 print(
-    pd.Series(averaged[differ]).map(lambda c: CLASS_NAMES[c]).value_counts().to_string()
+    pd.Series(averaged[differ]).map(lambda c: LYFT.names[c]).value_counts().to_string()
 )
 
 # %% [markdown]
@@ -229,9 +229,9 @@ occurs = np.mean(
     [[(m == c).any() for c in range(13)] for _, m in map(read_pair, pairs)], axis=0
 )
 rarest = int(occurs.argmin())
-print(pd.Series(occurs, CLASS_NAMES).round(3).to_string())
+print(pd.Series(occurs, LYFT.names).round(3).to_string())
 chance = (1 - occurs[rarest]) ** 2
-print(f"\ntwo pairs miss {CLASS_NAMES[rarest]} with a chance of {chance:.2%}")
+print(f"\ntwo pairs miss {LYFT.names[rarest]} with a chance of {chance:.2%}")
 
 # %% [markdown]
 # A class may be rare in two ways: in few pictures, or in few pixels of each. The

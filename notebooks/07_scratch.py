@@ -162,7 +162,7 @@ figure = plots.plot_heat(
 # ```
 
 # %% mystnb={"image": {"alt": "The confusion matrix of the network from scratch, true classes in rows and predicted classes in columns, each row summing to one."}}
-from unet_tutorial.classes import CLASS_NAMES
+from unet_tutorial.classes import LYFT
 
 counts = confusion.counts.numpy()
 figure = plots.plot_confusion(counts, "U-Net from scratch")
@@ -170,7 +170,7 @@ shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
 shares[range(13), range(13)] = 0
 true, predicted = divmod(int(shares.argmax()), 13)
 print(
-    f"{CLASS_NAMES[true]} is taken for {CLASS_NAMES[predicted]} in {shares.max():.0%} of its pixels"
+    f"{LYFT.names[true]} is taken for {LYFT.names[predicted]} in {shares.max():.0%} of its pixels"
 )
 
 # %% [markdown]

@@ -203,10 +203,10 @@ save_results(
 # %%
 import torch
 
-from unet_tutorial.classes import NUM_CLASSES
+from unet_tutorial.classes import LYFT
 from unet_tutorial.metrics import ConfusionMatrix
 
-together = ConfusionMatrix(NUM_CLASSES)
+together = ConfusionMatrix(len(LYFT))
 for pair in test:
     image, mask = read_pair(pair)
     mean = sum(predictor.probabilities(image) for predictor in predictors.values())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unet_tutorial.classes import CLASS_NAMES, COLOURS, NUM_CLASSES, RGB, colour_mask
+from unet_tutorial.classes import LYFT, Classes
 
 # G. Machado, M. Oliveira, L. Fernandes: A Physiologically-based Model for
 # Simulation of Color Vision Deficiency, 2009; severity 1.
@@ -39,19 +39,24 @@ def to_lab(linear: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("eyes", EYES)
 def test_every_two_colours_can_be_told_apart(eyes: str) -> None:
-    srgb = RGB / 255
+    srgb = LYFT.colour(np.arange(13)) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     seen = to_lab(np.clip(linear @ np.array(EYES[eyes]).T, 0, 1))
     distances = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
-    nearest = distances[~np.eye(NUM_CLASSES, dtype=bool)].min()
+    nearest = distances[~np.eye(13, dtype=bool)].min()
     assert nearest > 15  # a difference of 2.3 is just noticeable side by side
 
 
 def test_there_is_one_colour_for_each_class() -> None:
-    assert len(CLASS_NAMES) == len(set(COLOURS)) == NUM_CLASSES == 13
+    assert len(LYFT) == len(set(LYFT.names)) == len(set(LYFT.colours)) == 13
 
 
 def test_a_mask_takes_the_colours_of_its_ids() -> None:
-    coloured = colour_mask(np.array([[0, 12]]))
+    coloured = LYFT.colour(np.array([[0, 12]]))
     assert coloured.shape == (1, 2, 3)
     assert coloured[0, 1].tolist() == [0xF7, 0x89, 0x00]
+
+
+def test_ignored_pixels_are_black() -> None:
+    classes = Classes(("a",), ("#ffffff",), ignore_index=255)
+    assert classes.colour(np.array([[0, 255]])).tolist() == [[[255] * 3, [0] * 3]]

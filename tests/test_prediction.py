@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unet_tutorial.classes import CLASS_NAMES
+from unet_tutorial.classes import LYFT
 from unet_tutorial.data.pairs import Pair, find_pairs, read_image, read_mask
 from unet_tutorial.errors import UserError
 from unet_tutorial.prediction import Predictor, predict_files, score
@@ -39,7 +39,7 @@ def test_the_scores_of_a_perfect_predictor_are_perfect(
     scores, confusion = score(predictor, pairs)
     assert scores["miou"] == scores["dice"] == scores["pixel_accuracy"] == 1
     assert scores["lyft_score"] == 100
-    assert list(scores["per_class"]) == list(CLASS_NAMES)
+    assert list(scores["per_class"]) == list(LYFT.names)
     assert confusion.counts.sum() == 15 * 48 * 64
 
 

@@ -54,7 +54,7 @@ def test_class_shares_are_of_the_order_of_the_real_ones(renderings: list) -> Non
     }
     masks = np.stack([rendering.mask for rendering in renderings])
     for class_id, share in real.items():
-        assert share / 2 < (masks == class_id).mean() < share * 2, classes.CLASS_NAMES[
+        assert share / 2 < (masks == class_id).mean() < share * 2, classes.LYFT.names[
             class_id
         ]
 

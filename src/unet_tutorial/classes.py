@@ -1,48 +1,51 @@
-"""The classes of the Lyft/Udacity (CARLA 0.8) data: ids, names and colours."""
+"""What ids mean: names and colours, and those of the Lyft/Udacity data."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-CLASS_NAMES = (
-    "None",
-    "Buildings",
-    "Fences",
-    "Other",
-    "Pedestrians",
-    "Poles",
-    "RoadLines",
-    "Roads",
-    "Sidewalks",
-    "Vegetation",
-    "Vehicles",
-    "Walls",
-    "TrafficSigns",
-)
-NUM_CLASSES = len(CLASS_NAMES)
+
+@dataclass(frozen=True)
+class Classes:
+    """What the ids of a data set's masks mean.
+
+    ``names`` and ``colours`` (``#rrggbb``) are in the order of the ids. Pixels with
+    the id ``ignore_index`` count neither as right nor as wrong.
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[str, ...]
+    ignore_index: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def colour(self, mask: np.ndarray) -> np.ndarray:
+        """Ids [..., H, W] to colours [..., H, W, 3] uint8; ignored pixels are black."""
+        table = np.zeros((256, 3), dtype=np.uint8)
+        for class_id, colour in enumerate(self.colours):
+            table[class_id] = list(bytes.fromhex(colour[1:]))
+        return table[mask]
+
+
+# The colours were chosen by a search that keeps every two of them apart for normal,
+# red-blind, green-blind and blue-blind eyes; a test holds them to it.
+_LYFT = {
+    "None": "#d9caff",
+    "Buildings": "#64460d",
+    "Fences": "#e1c4a1",
+    "Other": "#8f3a9a",
+    "Pedestrians": "#ee0044",
+    "Poles": "#d9fff0",
+    "RoadLines": "#f4ff5f",
+    "Roads": "#332b3a",
+    "Sidewalks": "#b476e8",
+    "Vegetation": "#009357",
+    "Vehicles": "#2b18ca",
+    "Walls": "#7a677f",
+    "TrafficSigns": "#f78900",
+}
+LYFT = Classes(tuple(_LYFT), tuple(_LYFT.values()))
 
 NONE, BUILDINGS, FENCES, OTHER, PEDESTRIANS, POLES, ROAD_LINES = range(7)
 ROADS, SIDEWALKS, VEGETATION, VEHICLES, WALLS, TRAFFIC_SIGNS = range(7, 13)
-
-# In the order of the class ids. Chosen by a search that keeps every two
-# colours apart for normal, red-blind, green-blind and blue-blind eyes; a test
-# holds them to it.
-COLOURS = (
-    "#d9caff",  # None
-    "#64460d",  # Buildings
-    "#e1c4a1",  # Fences
-    "#8f3a9a",  # Other
-    "#ee0044",  # Pedestrians
-    "#d9fff0",  # Poles
-    "#f4ff5f",  # RoadLines
-    "#332b3a",  # Roads
-    "#b476e8",  # Sidewalks
-    "#009357",  # Vegetation
-    "#2b18ca",  # Vehicles
-    "#7a677f",  # Walls
-    "#f78900",  # TrafficSigns
-)
-RGB = np.array([list(bytes.fromhex(colour[1:])) for colour in COLOURS], dtype=np.uint8)
-
-
-def colour_mask(mask: np.ndarray) -> np.ndarray:
-    """Class ids [..., H, W] to colours [..., H, W, 3] uint8."""
-    return RGB[mask]

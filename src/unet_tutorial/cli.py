@@ -64,7 +64,7 @@ def _parse_size(text: str) -> tuple[int, int]:
 
 Size = Annotated[str, typer.Option(metavar="HxW", help="Height x width in pixels.")]
 Data = Annotated[
-    Path, typer.Option("--data", help="Folder with CameraRGB beside CameraSeg.")
+    Path, typer.Option("--data", help="Folder in the Lyft layout, or a dataset.yaml.")
 ]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of a finished run.")]
 
@@ -114,10 +114,10 @@ def data_make(
 
 @data_app.command("check")
 def data_check(
-    folder: Annotated[Path, typer.Argument(help="Folder to check.")],
+    folder: Annotated[Path, typer.Argument(help="Folder or dataset.yaml.")],
 ) -> None:
     """Decode every pair once: a table if all is well, else a line for each fault."""
-    from unet_tutorial.classes import CLASS_NAMES
+    from unet_tutorial.data.description import read_description
     from unet_tutorial.data.pairs import check_pairs
 
     with _progress("checking", 1) as advance:
@@ -134,7 +134,11 @@ def data_check(
     for column in ("id", "class"):
         table.add_column(column)
     table.add_column("share of pixels", justify="right")
-    for class_id, name in enumerate(CLASS_NAMES):
+    classes = read_description(folder).classes
+    ids = dict(enumerate(classes.names))
+    if classes.ignore_index is not None:
+        ids[classes.ignore_index] = "(ignored)"
+    for class_id, name in ids.items():
         share = report.pixels[class_id] / report.pixels.sum()
         table.add_row(str(class_id), name, f"{100 * share:.3f} %")
     console.print(table)
@@ -195,6 +199,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score a run on the test split, at the masks' own size."""
+    from unet_tutorial.data.description import read_description
     from unet_tutorial.data.pairs import find_pairs
     from unet_tutorial.data.split import split_pairs
     from unet_tutorial.files import write_json
@@ -209,7 +214,15 @@ def evaluate(
                 f"split '{split}' is not known: choose one of {', '.join(parts)}, all"
             )
         pairs = parts[split]
-    predictor = Predictor(load_run(run))
+        if not pairs:
+            raise UserError(f"{data}: has no '{split}' part; choose another --split")
+    trained = load_run(run)
+    if trained.classes != read_description(data).classes:
+        raise UserError(
+            f"{run}: was trained for other classes than those of {data}; give it data "
+            "with the same names, colours and ignored id"
+        )
+    predictor = Predictor(trained)
     with _progress("scoring", len(pairs)) as advance:
         scores, _ = score(predictor, pairs, on_pair=advance)
     scores |= {"split": split, "pairs": len(pairs), "data": str(data), "run": str(run)}

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from unet_tutorial.classes import CLASS_NAMES, COLOURS, RGB, colour_mask
+from unet_tutorial.classes import LYFT, Classes
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the line styles
 # say the same to readers without any colour.
@@ -24,12 +24,15 @@ sns.set_theme(style="whitegrid", context="notebook", font_scale=0.9)
 plt.rcParams.update({"figure.dpi": 110, "figure.constrained_layout.use": True})
 
 
-def plot_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> Figure:
+def plot_grid(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], classes: Classes = LYFT
+) -> Figure:
     """Pictures in rows, with titles over them and a legend of the classes below.
 
     Args:
         rows: RGB pictures [H, W, 3] uint8, or class ids [H, W], which are coloured.
         titles: one per column, or one per picture.
+        classes: what the ids mean.
     """
     columns = len(rows[0])
     height, width = rows[0][0].shape[:2]
@@ -43,11 +46,11 @@ def plot_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> Fi
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
             axis = axes[i, j]
-            axis.imshow(picture if picture.ndim == 3 else colour_mask(picture))
+            axis.imshow(picture if picture.ndim == 3 else classes.colour(picture))
             axis.set_axis_off()
             if i * columns + j < len(titles):
                 axis.set_title(titles[i * columns + j])
-    _class_legend(figure)
+    _class_legend(figure, classes)
     return figure
 
 
@@ -64,10 +67,10 @@ def plot_heat(
     return figure
 
 
-def _class_legend(figure: Figure) -> None:
+def _class_legend(figure: Figure, classes: Classes) -> None:
     patches = [
         Patch(facecolor=colour, edgecolor="black", linewidth=0.4, label=name)
-        for name, colour in zip(CLASS_NAMES, COLOURS)
+        for name, colour in zip(classes.names, classes.colours)
     ]
     figure.legend(
         handles=patches, loc="outside lower center", ncols=4, fontsize=9, frameon=False
@@ -97,10 +100,12 @@ def colour_instances(
         colours[0] = 0
         return (colours[instances] * 255).astype(np.uint8)
     shades = np.ones(instances.max() + 1)
-    for class_id in range(len(CLASS_NAMES)):
+    for class_id in range(len(LYFT)):
         things = [n for n in by_size if n and mask[instances == n][0] == class_id]
         shades[things] = np.resize([1, 0.5, 1.5, 0.75], len(things))
-    return np.clip(RGB[mask] * shades[instances][..., None], 0, 255).astype(np.uint8)
+    return np.clip(LYFT.colour(mask) * shades[instances][..., None], 0, 255).astype(
+        np.uint8
+    )
 
 
 def plot_class_shares(shares: pd.DataFrame) -> Figure:
@@ -158,15 +163,17 @@ def plot_per_class(scores: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_confusion(counts: np.ndarray, title: str) -> Figure:
+def plot_confusion(counts: np.ndarray, title: str, classes: Classes = LYFT) -> Figure:
     """Which class is taken for which: each row sums to 1.
 
     Args:
         counts: [C, C], pixels by true class (rows) and predicted class (columns).
+        title: of the figure.
+        classes: what the ids mean.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 6))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    table = pd.DataFrame(shares, CLASS_NAMES, CLASS_NAMES)
+    table = pd.DataFrame(shares, classes.names, classes.names)
     look = {"cmap": "cividis", "vmin": 0, "vmax": 1, "annot_kws": {"size": 7}}
     sns.heatmap(table, annot=True, fmt=".2f", ax=axis, **look)
     axis.set(xlabel="predicted", ylabel="true", title=title)

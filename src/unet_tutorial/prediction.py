@@ -12,7 +12,7 @@ from torch import nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from unet_tutorial.classes import CLASS_NAMES, NUM_CLASSES, colour_mask
+from unet_tutorial.classes import LYFT
 from unet_tutorial.data.batches import to_network
 from unet_tutorial.data.pairs import Pair, read_image, read_pair
 from unet_tutorial.errors import UserError
@@ -32,8 +32,9 @@ class Predictor:
 
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
         config = run.config
+        self.classes = run.classes
         self.device = torch.device(device or Fabric(accelerator="auto").device)
-        self.model = build_model(config.model, NUM_CLASSES, config.base_channels)
+        self.model = build_model(config.model, len(run.classes), config.base_channels)
         load_weights(run.folder, self.model)
         self.model.to(self.device).to(memory_format=torch.channels_last).eval()
         self.resize = v2.Resize(tuple(config.size), antialias=True)
@@ -69,18 +70,21 @@ def score(
 
     Returns:
         The scores ``miou``, ``dice`` and ``pixel_accuracy`` from 0 to 1,
-        ``lyft_score`` from 0 to 100, ``per_class`` with ``iou`` and ``dice`` of
-        each class (None where a class does not occur), and the confusion matrix.
+        ``lyft_score`` from 0 to 100 (None for other classes than those of Lyft),
+        ``per_class`` with ``iou`` and ``dice`` of each class (None where a class does
+        not occur), and the confusion matrix.
     """
-    confusion = ConfusionMatrix(NUM_CLASSES)
+    classes = predictor.classes
+    confusion = ConfusionMatrix(len(classes), classes.ignore_index)
     road_and_vehicle = ConfusionMatrix(3)
     for done, pair in enumerate(pairs, start=1):
-        image, mask = read_pair(pair)
+        image, mask = read_pair(pair, classes)
         true, predicted = torch.tensor(mask), torch.from_numpy(predictor.mask(image))
         confusion.update(predicted, true)
-        road_and_vehicle.update(lyft_target(predicted), lyft_target(true))
+        if classes == LYFT:
+            road_and_vehicle.update(lyft_target(predicted), lyft_target(true))
         on_pair(done)
-    per_class = zip(CLASS_NAMES, confusion.iou().tolist(), confusion.dice().tolist())
+    per_class = zip(classes.names, confusion.iou().tolist(), confusion.dice().tolist())
     scores = {
         "miou": confusion.miou(),
         "dice": confusion.mean_dice(),
@@ -132,7 +136,7 @@ def predict_files(
         mask = predictor.mask(image)
         in_red = np.zeros_like(image)
         in_red[..., 0] = mask
-        overlay = (0.5 * image + 0.5 * colour_mask(mask)).astype(np.uint8)
+        overlay = (0.5 * image + 0.5 * predictor.classes.colour(mask)).astype(np.uint8)
         for name, pixels in zip(targets[path], (in_red, overlay)):
             with whole_file(name) as temporary:
                 Image.fromarray(pixels).save(temporary, format="PNG")

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from unet_tutorial.classes import Classes
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import read_json, whole_file, write_json
 
@@ -54,6 +55,7 @@ class Run:
 
     folder: Path
     config: Config
+    classes: Classes
     manifest: dict[str, Any]
     history: pd.DataFrame
 
@@ -158,13 +160,17 @@ def load_run(folder: Path) -> Run:
     manifest = read_json(folder / MANIFEST)
     try:
         config = Config(**manifest["config"])
+        known = manifest["classes"]
+        classes = Classes(
+            tuple(known["names"]), tuple(known["colours"]), known["ignore_index"]
+        )
         history = pd.read_csv(folder / HISTORY)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(
             f"{folder}: its {MANIFEST} or {HISTORY} is damaged ({error}); "
             "train the run again"
         ) from error
-    return Run(folder, config, manifest, history)
+    return Run(folder, config, classes, manifest, history)
 
 
 def provenance() -> dict[str, Any]:

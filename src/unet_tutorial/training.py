@@ -10,8 +10,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from unet_tutorial.classes import NUM_CLASSES
+from unet_tutorial.classes import Classes
 from unet_tutorial.data.batches import batches, load_frames
+from unet_tutorial.data.description import read_description
 from unet_tutorial.data.pairs import Pair, digest_pairs, find_pairs
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
@@ -59,7 +60,7 @@ def train_one_epoch(
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, data: Batches, loss_function: nn.Module, num_classes: int
+    model: nn.Module, data: Batches, loss_function: nn.Module, classes: Classes
 ) -> tuple[float, ConfusionMatrix]:
     """Let the network answer without learning.
 
@@ -67,7 +68,7 @@ def evaluate(
         The mean loss over the batches, and the confusion matrix over all pixels.
     """
     model.eval()
-    confusion = ConfusionMatrix(num_classes)
+    confusion = ConfusionMatrix(len(classes), classes.ignore_index)
     losses = []
     for image, mask in data:
         logits = model(image)
@@ -77,7 +78,7 @@ def evaluate(
 
 
 def setup(
-    config: Config, fabric: Fabric
+    config: Config, num_classes: int, fabric: Fabric
 ) -> tuple[nn.Module, torch.optim.Optimizer, str]:
     """Build the network and its optimizer on the device.
 
@@ -85,7 +86,7 @@ def setup(
         The network, the optimizer, and which weights the encoder starts from.
     """
     torch.manual_seed(config.seed)
-    model = build_model(config.model, NUM_CLASSES, config.base_channels)
+    model = build_model(config.model, num_classes, config.base_channels)
     weights_used = "random"
     if isinstance(model, ResNet34UNet):
         weights_used = load_encoder_weights(model, config.encoder_weights)
@@ -119,7 +120,8 @@ def fit(
 
     Args:
         config: what to train, and how.
-        data_dir: a folder that :func:`unet_tutorial.data.pairs.find_pairs` can read.
+        data_dir: a folder or a description, as
+            :func:`unet_tutorial.data.description.read_description` takes it.
         run_dir: a new folder.
         overwrite: replace a run that is already there.
         on_pair: called with the number of pairs read and their total, after each.
@@ -131,13 +133,19 @@ def fit(
     started = time.perf_counter()
     _check(config)
     check_run_folder(run_dir, overwrite)
+    classes = read_description(data_dir).classes
     parts = split_pairs(find_pairs(data_dir))
+    for part in ("train", "val"):
+        if not parts[part]:
+            raise UserError(
+                f"{data_dir}: has no '{part}' part; its description names none"
+            )
     fabric = Fabric(accelerator="auto", devices=1)
-    model, optimizer, weights_used = setup(config, fabric)
-    train = load_frames(parts["train"], config.size, on_pair)
-    val = load_frames(parts["val"], config.size, on_pair)
+    model, optimizer, weights_used = setup(config, len(classes), fabric)
+    train = load_frames(parts["train"], config.size, classes, on_pair)
+    val = load_frames(parts["val"], config.size, classes, on_pair)
     begin_run(run_dir)
-    loss_function = DiceLoss()
+    loss_function = DiceLoss(classes.ignore_index)
     order = torch.Generator().manual_seed(config.seed)
 
     history: list[dict[str, float]] = []
@@ -145,7 +153,7 @@ def fit(
         shuffled = batches(train, config.batch_size, fabric.device, order)
         train_loss = train_one_epoch(model, shuffled, loss_function, optimizer, fabric)
         in_order = batches(val, config.batch_size, fabric.device)
-        val_loss, confusion = evaluate(model, in_order, loss_function, NUM_CLASSES)
+        val_loss, confusion = evaluate(model, in_order, loss_function, classes)
         row = {
             "epoch": epoch,
             "train_loss": train_loss,
@@ -167,6 +175,7 @@ def fit(
             "config": asdict(config),
             "encoder_weights_used": weights_used,
             "parameters": sum(weight.numel() for weight in model.parameters()),
+            "classes": asdict(classes),
             "data": _describe_data(data_dir, parts),
             "best_epoch": int(best["epoch"]),
             "seconds": round(time.perf_counter() - started, 1),
@@ -197,7 +206,7 @@ def _check(config: Config) -> None:
 
 def _describe_data(data_dir: Path, parts: dict[str, list[Pair]]) -> dict[str, Any]:
     return {
-        "folder": data_dir.name,
+        "name": read_description(data_dir).name,
         "digest": digest_pairs([pair for part in parts.values() for pair in part]),
         "pairs": {name: len(part) for name, part in parts.items()},
     }

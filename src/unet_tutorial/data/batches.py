@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from unet_tutorial.classes import LYFT, Classes
 from unet_tutorial.data.pairs import Pair, read_pair
 
 # The statistics of ImageNet, which pretrained encoders expect; a network
@@ -32,6 +33,7 @@ class Frames:
 def load_frames(
     pairs: list[Pair],
     size: tuple[int, int],
+    classes: Classes = LYFT,
     on_pair: Callable[[int, int], None] = lambda done, total: None,
 ) -> Frames:
     """Decode pairs once, at the size of training, and keep them in memory.
@@ -42,6 +44,7 @@ def load_frames(
     Args:
         pairs: what to read.
         size: height and width.
+        classes: what the ids of the masks mean.
         on_pair: called with the number of pairs done and their total, after each.
 
     Raises:
@@ -51,7 +54,7 @@ def load_frames(
     images = torch.empty(len(pairs), 3, *size, dtype=torch.uint8)
     masks = torch.empty(len(pairs), *size, dtype=torch.uint8)
     for i, pair in enumerate(pairs):
-        image, mask = map(torch.tensor, read_pair(pair))
+        image, mask = map(torch.tensor, read_pair(pair, classes))
         images[i], masks[i] = resize(
             tv_tensors.Image(image.permute(2, 0, 1)), tv_tensors.Mask(mask)
         )

@@ -1,7 +1,6 @@
 """Find the pairs of image and mask in a folder, and vouch for them."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,20 +9,25 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unet_tutorial.classes import NUM_CLASSES
+from unet_tutorial.classes import LYFT, Classes
+from unet_tutorial.data.description import read_description
 from unet_tutorial.errors import UserError
 
-IMAGES, MASKS = "CameraRGB", "CameraSeg"
 # What Pillow raises for files that are broken, no pictures, or far too large.
 UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture and its mask. ``stem`` is the file name without its ending."""
+    """One picture and its mask.
+
+    ``part`` is ``train``, ``val`` or ``test`` where the data set says so; ``stem`` is
+    the file name without its ending.
+    """
 
     image: Path
     mask: Path
+    part: str | None = None
 
     @property
     def stem(self) -> str:
@@ -32,68 +36,52 @@ class Pair:
 
 @dataclass
 class Report:
-    """What :func:`check_pairs` found: class pixels, sizes, and faults in words."""
+    """What :func:`check_pairs` found: pixels by id, sizes, and faults in words."""
 
     pairs: list[Pair] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    pixels: np.ndarray = field(
-        default_factory=lambda: np.zeros(NUM_CLASSES, dtype=np.int64)
-    )
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
 
 
-def find_pairs(root: Path) -> list[Pair]:
-    """All pairs below a folder, in the order of their paths.
+def find_pairs(data: Path) -> list[Pair]:
+    """All pairs of a data set, in the order of their paths.
 
-    Any layout with ``CameraRGB`` beside ``CameraSeg`` is read: bare, in
-    ``dataA`` to ``dataE``, or in folders within these.
+    Args:
+        data: a folder or a description, as
+            :func:`unet_tutorial.data.description.read_description` takes it.
 
     Raises:
-        UserError: if there is no such folder or no pair, or an image or a mask
-            stands alone.
+        UserError: if there is no pair, or an image or a mask stands alone.
     """
-    pairs, faults = _match(root)
+    pairs, faults = _match(data)
     if faults:
-        more = (
-            f" (and {len(faults) - 1} more: see 'data check')"
-            if len(faults) > 1
-            else ""
-        )
+        others = len(faults) - 1
+        more = f" (and {others} more: see 'data check')" if others else ""
         raise UserError(faults[0] + more)
     return pairs
 
 
-def _match(root: Path) -> tuple[list[Pair], list[str]]:
-    if not root.is_dir():
-        raise UserError(
-            f"{root}: no such folder; make one with 'data make --out {root}'"
-        )
+def _match(data: Path) -> tuple[list[Pair], list[str]]:
     pairs, faults = [], []
-    for folder in _image_folders(root):
-        images = _png_files(folder)
-        masks = _png_files(folder.parent / MASKS)
+    for folder in read_description(data).folders:
+        images, masks = _png_files(folder.images), _png_files(folder.masks)
         for name in sorted(images.keys() | masks.keys()):
             if name not in masks:
                 faults.append(
-                    f"{images[name]}: has no mask in {MASKS}; add it or delete this"
+                    f"{images[name]}: has no mask in {folder.masks.name}; add it or "
+                    "delete this"
                 )
             elif name not in images:
                 faults.append(
-                    f"{masks[name]}: has no image in {IMAGES}; add it or delete this"
+                    f"{masks[name]}: has no image in {folder.images.name}; add it or "
+                    "delete this"
                 )
             else:
-                pairs.append(Pair(images[name], masks[name]))
+                pairs.append(Pair(images[name], masks[name], folder.part))
     if not pairs and not faults:
-        faults.append(
-            f"{root}: no pairs; expected {IMAGES}/NAME.png beside {MASKS}/NAME.png"
-        )
+        faults.append(f"{data}: its folders hold no pairs of PNG files")
     return pairs, faults
-
-
-def _image_folders(root: Path) -> list[Path]:
-    """Each folder of images at or below ``root``, links to folders included."""
-    found = (Path(folder) for folder, _, _ in os.walk(root, followlinks=True))
-    return sorted(folder for folder in found if folder.name == IMAGES)
 
 
 def _png_files(folder: Path) -> dict[str, Path]:
@@ -117,7 +105,7 @@ def read_image(path: Path) -> np.ndarray:
         ) from error
 
 
-def read_mask(path: Path, num_classes: int = NUM_CLASSES) -> np.ndarray:
+def read_mask(path: Path, classes: Classes = LYFT) -> np.ndarray:
     """Decode a mask: [H, W] uint8, class ids.
 
     The id is the red channel of an RGB or RGBA file, the index of a palette
@@ -145,11 +133,15 @@ def read_mask(path: Path, num_classes: int = NUM_CLASSES) -> np.ndarray:
             f"{path}: its green or blue channel is not empty; a mask holds class ids "
             "in its red channel, not colours: convert it"
         )
-    if mask.max() >= num_classes:
-        strange = np.unique(mask[mask >= num_classes]).tolist()
+    strange = [
+        class_id
+        for class_id in np.unique(mask).tolist()
+        if class_id >= len(classes) and class_id != classes.ignore_index
+    ]
+    if strange:
         raise UserError(
-            f"{path}: class ids {_few(strange)} are out of range 0..{num_classes - 1}; "
-            "is it a mask, with the id in its red channel?"
+            f"{path}: class ids {_few(strange)} are out of range "
+            f"0..{len(classes) - 1}; is it a mask, with the id in its red channel?"
         )
     return mask
 
@@ -158,15 +150,13 @@ def _few(ids: list[int]) -> str:
     return ", ".join(map(str, ids[:8])) + (", ..." if len(ids) > 8 else "")
 
 
-def read_pair(
-    pair: Pair, num_classes: int = NUM_CLASSES
-) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(pair: Pair, classes: Classes = LYFT) -> tuple[np.ndarray, np.ndarray]:
     """Decode both files of a pair.
 
     Raises:
         UserError: as :func:`read_image` and :func:`read_mask`, and if the sizes differ.
     """
-    image, mask = read_image(pair.image), read_mask(pair.mask, num_classes)
+    image, mask = read_image(pair.image), read_mask(pair.mask, classes)
     if image.shape[:2] != mask.shape:
         raise UserError(
             f"{pair.mask}: is {mask.shape[0]}x{mask.shape[1]}, its image "
@@ -176,24 +166,25 @@ def read_pair(
 
 
 def check_pairs(
-    root: Path, on_pair: Callable[[int, int], None] = lambda done, total: None
+    data: Path, on_pair: Callable[[int, int], None] = lambda done, total: None
 ) -> Report:
     """Decode every pair once and report every fault.
 
     Args:
-        root: the folder to check.
+        data: a folder or a description.
         on_pair: called with the number of pairs done and their total, after each.
     """
+    classes = read_description(data).classes
     report = Report()
-    report.pairs, report.faults = _match(root)
+    report.pairs, report.faults = _match(data)
     for done, pair in enumerate(report.pairs, start=1):
         try:
-            _, mask = read_pair(pair)
+            _, mask = read_pair(pair, classes)
         except UserError as error:
             report.faults.append(str(error))
         else:
             report.sizes[mask.shape] += 1
-            report.pixels += np.bincount(mask.ravel(), minlength=NUM_CLASSES)
+            report.pixels += np.bincount(mask.ravel(), minlength=256)
         on_pair(done, len(report.pairs))
     return report
 

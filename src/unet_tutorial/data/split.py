@@ -2,6 +2,7 @@
 
 import re
 
+from unet_tutorial.data.description import PARTS
 from unet_tutorial.data.pairs import Pair
 from unet_tutorial.errors import UserError
 
@@ -16,9 +17,16 @@ def split_pairs(pairs: list[Pair]) -> dict[str, list[Pair]]:
     contiguous blocks, the same in every folder. Frames of a drive follow each
     other, so shuffling them would put near-copies of test frames into training.
 
+    Where the data set says itself which part a pair belongs to, that holds.
+
     Raises:
         UserError: if there are fewer than three names.
     """
+    parts: dict[str, list[Pair]] = {part: [] for part in PARTS}
+    if any(pair.part for pair in pairs):
+        for pair in pairs:
+            parts[str(pair.part)].append(pair)
+        return parts
     stems = sorted({pair.stem for pair in pairs}, key=_in_order)
     if len(stems) < 3:
         raise UserError(
@@ -32,7 +40,6 @@ def split_pairs(pairs: list[Pair]) -> dict[str, list[Pair]]:
         stem: "train" if i < train_end else "val" if i < val_end else "test"
         for i, stem in enumerate(stems)
     }
-    parts: dict[str, list[Pair]] = {"train": [], "val": [], "test": []}
     for pair in pairs:
         parts[part_of[pair.stem]].append(pair)
     return parts

@@ -1,0 +1,145 @@
+"""What a data set is: where its pictures lie, and what its ids mean."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unet_tutorial.classes import LYFT, Classes
+from unet_tutorial.errors import UserError
+
+FILE_NAME = "dataset.yaml"
+IMAGES, MASKS = "CameraRGB", "CameraSeg"
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Images and their masks; ``part`` if the data set says which part they are."""
+
+    images: Path
+    masks: Path
+    part: str | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """A data set."""
+
+    name: str
+    classes: Classes
+    folders: tuple[Folder, ...]
+
+
+def read_description(path: Path) -> Description:
+    """Find out what a data set is.
+
+    Args:
+        path: a description (a YAML file), a folder with a ``dataset.yaml``, or a
+            folder in the Lyft layout: ``CameraRGB`` beside ``CameraSeg``, bare, in
+            ``dataA`` to ``dataE``, or in folders within these.
+
+    A description looks like this. Folders are relative to ``root``, and that to the
+    file; without ``root`` they are relative to the file. Without ``part`` the pairs
+    are split by their names::
+
+        name: CamVid
+        root: ../camvid
+        folders:
+          - {images: train, masks: trainannot, part: train}
+          - {images: val, masks: valannot, part: val}
+        classes:                # in the order of their ids
+          Sky: "#d9caff"
+          Building: "#64460d"
+        ignore: 11              # pixels with this id do not count
+
+    Raises:
+        UserError: if there is no such folder or file, or the description is wrong.
+    """
+    if path.is_file():
+        return _parse(path)
+    if not path.is_dir():
+        raise UserError(
+            f"{path}: no such folder; make one with 'data make --out {path}'"
+        )
+    if (path / FILE_NAME).is_file():
+        return _parse(path / FILE_NAME)
+    found = (Path(folder) for folder, _, _ in os.walk(path, followlinks=True))
+    images = sorted(folder for folder in found if folder.name == IMAGES)
+    folders = tuple(Folder(folder, folder.parent / MASKS) for folder in images)
+    if not folders:
+        raise UserError(
+            f"{path}: no pairs; expected {IMAGES}/NAME.png beside {MASKS}/NAME.png, or "
+            f"a {FILE_NAME} that says where they are"
+        )
+    return Description(path.resolve().name, LYFT, folders)
+
+
+def _parse(path: Path) -> Description:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read as YAML ({reason})") from error
+    needed, known = (
+        {"folders", "classes"},
+        {"name", "root", "folders", "classes", "ignore"},
+    )
+    if not isinstance(content, dict) or not needed <= content.keys() <= known:
+        raise UserError(
+            f"{path}: must hold 'folders' and 'classes', may hold 'name', 'root' and "
+            "'ignore', and nothing else"
+        )
+    root = path.parent / str(content.get("root", "."))
+    return Description(
+        str(content.get("name", path.resolve().parent.name)),
+        _parse_classes(path, content["classes"], content.get("ignore")),
+        tuple(_parse_folders(path, root, content["folders"])),
+    )
+
+
+def _parse_classes(path: Path, names: Any, ignore: Any) -> Classes:
+    if not isinstance(names, dict) or not names or len(names) > 255:
+        raise UserError(
+            f"{path}: 'classes' must hold 1 to 255 lines 'Name: \"#rrggbb\"'"
+        )
+    for name, colour in names.items():
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", str(colour)):
+            raise UserError(f"{path}: the colour of '{name}' must be as \"#1a2b3c\"")
+    if ignore is not None and not (
+        isinstance(ignore, int) and len(names) <= ignore <= 255
+    ):
+        raise UserError(
+            f"{path}: 'ignore' must be an id from {len(names)} to 255, beyond those "
+            "of the classes"
+        )
+    return Classes(tuple(map(str, names)), tuple(names.values()), ignore)
+
+
+def _parse_folders(path: Path, root: Path, entries: Any) -> list[Folder]:
+    folders = []
+    for entry in entries if isinstance(entries, list) else [None]:
+        if not isinstance(entry, dict) or not (
+            {"images", "masks"} <= entry.keys() <= {"images", "masks", "part"}
+        ):
+            raise UserError(
+                f"{path}: 'folders' must hold lines '- {{images: A, masks: B}}', each "
+                f"with 'part: ...' or none"
+            )
+        folder = Folder(
+            root / entry["images"], root / entry["masks"], entry.get("part")
+        )
+        if folder.part not in (None, *PARTS):
+            raise UserError(
+                f"{path}: part '{folder.part}' must be one of {', '.join(PARTS)}"
+            )
+        for place in (folder.images, folder.masks):
+            if not place.is_dir():
+                raise UserError(f"{path}: there is no folder {place}")
+        folders.append(folder)
+    if len({folder.part is None for folder in folders}) > 1:
+        raise UserError(f"{path}: give every folder a 'part', or none of them")
+    return folders
