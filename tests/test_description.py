@@ -107,7 +107,7 @@ def test_a_folder_in_the_lyft_layout_needs_no_description(town: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("classes", "clases", "must hold 'folders' and 'classes'"),
+        ("classes", "sorts", "must hold 'folders' and 'classes'"),
         ("folders", "- folders", "cannot be read as YAML"),
         ('"#ffffff"', "white", "the colour of 'Disc'"),
         ("ignore: 9", "ignore: 1", "'ignore' must be an id from 2 to 255"),

@@ -239,12 +239,13 @@ def evaluate(
     table.add_row("mean", _number(scores["miou"]), _number(scores["dice"]))
     console.print(table)
     console.print(f"pixel accuracy {_number(scores['pixel_accuracy'])}")
-    lyft = _number(scores["lyft_score"], 2)
-    console.print(f"Lyft score (local, not comparable with the board) {lyft}")
+    if scores["lyft_score"] is not None:
+        score_text = f"{scores['lyft_score']:.2f}"
+        console.print(f"Lyft score (local, not comparable with the board) {score_text}")
 
 
-def _number(value: float | None, digits: int = 4) -> str:
-    return "absent" if value is None else f"{value:.{digits}f}"
+def _number(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.4f}"
 
 
 @app.command()
