@@ -89,12 +89,9 @@ print(mask[row, edge - 10 : edge + 12])
 # %% mystnb={"image": {"alt": "Four rendered street scenes under different light and weather, each beside its mask in the colours of the 13 classes."}, "figure": {"caption": "Samples of the data: pictures and their masks.", "name": "fig-samples"}}
 from unet_tutorial import plots
 
-chosen = [read_pair(pairs[i]) for i in range(0, len(pairs), max(len(pairs) // 4, 1))][
-    :4
-]
-figure = plots.plot_grid(
-    [[*chosen[0], *chosen[1]], [*chosen[2], *chosen[3]]], ["picture", "mask"] * 2
-)
+step = max(len(pairs) // 4, 1)
+a, b, c, d = (read_pair(pair) for pair in pairs[: 4 * step : step])
+figure = plots.plot_grid([[*a, *b], [*c, *d]], ["picture", "mask"] * 2)
 
 # %% [markdown]
 # The black shape at the bottom is the hood of the camera's own car. It belongs to
@@ -115,9 +112,7 @@ from unet_tutorial.classes import LYFT
 report = check_pairs(Path(data_dir))
 print(f"{len(report.faults)} faults in {len(report.pairs)} pairs")
 shares = report.pixels[: len(LYFT)] / report.pixels.sum()
-figure = plots.plot_class_shares(
-    pd.DataFrame({"class": LYFT.names, "share": shares, "part": "all pairs"})
-)
+figure = plots.plot_class_shares(pd.Series(shares, LYFT.names))
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results

@@ -103,7 +103,8 @@ sorted(path.name for path in run.folder.iterdir())
 # %%
 import json
 
-print(json.dumps(run.manifest, indent=1))
+for key, value in run.manifest.items():
+    print(f"{key}: {json.dumps(value)[:80]}")
 
 # %% [markdown]
 # ## The learning rate

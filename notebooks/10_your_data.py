@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Your own data
 #
-# After this chapter you can bring pictures and masks of your own into the layout
-# that the library reads, find the faults in them, train on them and predict.
+# After this chapter you can describe pictures and masks of your own to the library,
+# find the faults in them, train on them and predict.
 #
 # *You need:* {doc}`06_training`, and a folder of pictures with masks. The chapter
 # makes one, so that it can be run as it stands.
@@ -99,7 +99,8 @@ description = {
     "folders": [{"images": "pictures", "masks": "masks"}],
     "classes": {"Ground": "#332b3a", "Disc": "#f78900", "Square": "#d9fff0"},
 }
-(folder / "dataset.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
+with open(folder / "dataset.yaml", "w") as file:
+    yaml.safe_dump(description, file, sort_keys=False)
 
 # %% [markdown]
 # ## Check first

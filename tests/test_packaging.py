@@ -1,5 +1,6 @@
 """The lists of packages agree, and the fixed places exist."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -50,6 +51,14 @@ def test_the_constraints_fit_the_bounds() -> None:
         requirement = Requirement(line)
         for version in pinned[canonicalize_name(requirement.name)]:
             assert version in requirement.specifier, line
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+def test_what_a_page_of_the_project_shows_is_there(page: str) -> None:
+    targets = re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text())
+    for target in targets:
+        if not target.startswith("http"):
+            assert (ROOT / page).parent.joinpath(target).exists(), target
 
 
 @pytest.mark.parametrize(

@@ -108,17 +108,16 @@ def colour_instances(
     )
 
 
-def plot_class_shares(shares: pd.DataFrame) -> Figure:
+def plot_class_shares(shares: pd.Series) -> Figure:
     """Bars of each class's share of the pixels, on a logarithmic axis.
 
     Args:
-        shares: columns ``class``, ``share`` (0 to 1) and ``part``; a bar per row.
+        shares: 0 to 1, by class name.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 4))
-    sns.barplot(shares, x="class", y="share", hue="part", palette=CURVES, ax=axis)
+    sns.barplot(shares, color=CURVES[0], ax=axis)
     axis.set(yscale="log", xlabel="", ylabel="share of all pixels")
     axis.tick_params(axis="x", rotation=45)
-    axis.legend(title="")
     return figure
 
 
