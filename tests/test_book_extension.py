@@ -2,9 +2,12 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[1]
 spec = importlib.util.spec_from_file_location(
@@ -51,3 +54,75 @@ def test_a_number_is_looked_up_and_formatted(
 def test_what_is_missing_is_named(reference: str, message: str, root: Path) -> None:
     with pytest.raises(KeyError, match=message):
         extension.look_up(root, reference)
+
+
+# --- in a build ---------------------------------------------------------------------
+
+CONF = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "book/_ext")!r})
+extensions = ["myst_parser", "results"]
+"""
+PROVENANCE = {
+    "profile": "tiny",
+    "data": "town-tiny",
+    "device": "CPU",
+    "versions": {"torch": "2"},
+    "date": "2026-01-01",
+    "commit": "abc",
+    "dirty": False,
+}
+
+
+def build(folder: Path, page: str) -> subprocess.CompletedProcess[str]:
+    """Build a book of one page, as strictly as the real one."""
+    results = folder / "book/results"
+    results.mkdir(parents=True)
+    (folder / "conf.py").write_text(CONF)
+    (folder / "index.md").write_text("# Book\n\n```{toctree}\nbook/07_scratch\n```\n")
+    (folder / "book/07_scratch.md").write_text(f"# Page\n\n{page}\n")
+    (folder / "book/picture.png").write_bytes(
+        (ROOT / "book/_static/prediction.png").read_bytes()
+    )
+    numbers = {"miou": 0.5, "provenance": PROVENANCE}
+    (results / "07_scratch.json").write_text(json.dumps(numbers))
+    (results / "build.json").write_text(
+        json.dumps({"command": "make book PROFILE=tiny"})
+    )
+    command = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going"]
+    return subprocess.run(
+        [*command, str(folder), str(folder / "html")], capture_output=True, text=True
+    )
+
+
+def test_a_page_shows_its_numbers_and_where_they_came_from(tmp_path: Path) -> None:
+    done = build(
+        tmp_path,
+        "The mIoU is {result}`07_scratch.miou:.2f`.\n\n"
+        "```{figure} picture.png\n:alt: Three streets.\n\nA caption.\n```",
+    )
+    assert done.returncode == 0, done.stderr
+    page = BeautifulSoup(
+        (tmp_path / "html/book/07_scratch.html").read_text(), "html.parser"
+    )
+    text = " ".join(page.get_text().split())
+    assert "The mIoU is 0.50." in text
+    assert "A caption. Run: profile tiny, data town-tiny." in text
+    assert "commit abc. Make them again with make book PROFILE=tiny" in text
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("{result}`07_scratch.miuo:.2f`", "has no 'miuo'"),
+        ("{result}`08_none.miou:.2f`", "there is no book/results/08_none.json"),
+        ("![](picture.png)", "image without alternative text"),
+        ("![picture.png](picture.png)", "image without alternative text"),
+    ],
+)
+def test_what_is_missing_fails_the_build(
+    page: str, message: str, tmp_path: Path
+) -> None:
+    done = build(tmp_path, page)
+    assert done.returncode != 0
+    assert message in done.stderr

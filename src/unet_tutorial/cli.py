@@ -2,6 +2,7 @@
 
 # Modules that need torch are imported inside the commands, so that --help and
 # faulty calls answer at once.
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from unet_tutorial.errors import UserError
 
+# In a log, where no line can be redrawn, a line of progress at most this often.
+LOG_EVERY_S = 10.0
 # Without markup: a path may hold what looks like it.
 console = Console(markup=False, highlight=False)
 errors = Console(stderr=True, markup=False, highlight=False)
@@ -264,6 +268,17 @@ def predict(
     console.print(f"{len(images)} masks and overlays in {out}")
 
 
+class _Countdown:
+    """A line with the time that is left, which is counted down where it is redrawn."""
+
+    def __init__(self, text: str, seconds: float) -> None:
+        self.text, self.end = text, time.monotonic() + seconds
+
+    def __rich__(self) -> Text:
+        left = max(self.end - time.monotonic(), 0)
+        return Text(f"{self.text}, about {left / 60:.1f} min left")
+
+
 @app.command()
 def notebooks(
     profile: Annotated[
@@ -284,17 +299,20 @@ def notebooks(
     table.add_column("seconds", justify="right")
     table.add_column("")
     with console.status("looking at data and notebooks ...") as status:
+        printed = 0.0
 
         def show(progress: runner.Progress) -> None:
-            line = (
+            nonlocal printed
+            line = _Countdown(
                 f"notebook {progress.position}/{progress.count} {progress.notebook}, "
-                f"cell {progress.cell}/{progress.cells}, about "
-                f"{progress.seconds_left / 60:.1f} min left"
+                f"cell {progress.cell}/{progress.cells}",
+                progress.seconds_left,
             )
             if console.is_terminal:
                 status.update(line)
-            elif progress.cell == 1:
+            elif progress.cell == 1 or time.monotonic() - printed > LOG_EVERY_S:
                 console.print(line)
+                printed = time.monotonic()
 
         def show_scene(done: int, total: int) -> None:
             if console.is_terminal:
