@@ -7,16 +7,20 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from PIL import Image
 from torch import nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from unet_tutorial.classes import LYFT
 from unet_tutorial.data.batches import to_network
-from unet_tutorial.data.pairs import Pair, read_image, read_pair
+from unet_tutorial.data.pairs import (
+    Pair,
+    read_image,
+    read_pair,
+    write_mask,
+    write_picture,
+)
 from unet_tutorial.errors import UserError
-from unet_tutorial.files import whole_file
 from unet_tutorial.metrics import ConfusionMatrix, lyft_score, lyft_target
 from unet_tutorial.models import build_model
 from unet_tutorial.runs import Run, load_weights
@@ -134,10 +138,8 @@ def predict_files(
     for done, path in enumerate(images, start=1):
         image = read_image(path)
         mask = predictor.mask(image)
-        in_red = np.zeros_like(image)
-        in_red[..., 0] = mask
         overlay = (0.5 * image + 0.5 * predictor.classes.colour(mask)).astype(np.uint8)
-        for name, pixels in zip(targets[path], (in_red, overlay)):
-            with whole_file(name) as temporary:
-                Image.fromarray(pixels).save(temporary, format="PNG")
+        mask_path, overlay_path = targets[path]
+        write_mask(mask_path, mask)
+        write_picture(overlay_path, overlay)
         on_image(done)

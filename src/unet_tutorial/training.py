@@ -133,7 +133,8 @@ def fit(
     started = time.perf_counter()
     _check(config)
     check_run_folder(run_dir, overwrite)
-    classes = read_description(data_dir).classes
+    description = read_description(data_dir)
+    classes = description.classes
     parts = split_pairs(find_pairs(data_dir))
     for part in ("train", "val"):
         if not parts[part]:
@@ -176,7 +177,7 @@ def fit(
             "encoder_weights_used": weights_used,
             "parameters": sum(weight.numel() for weight in model.parameters()),
             "classes": asdict(classes),
-            "data": _describe_data(data_dir, parts),
+            "data": _describe_data(description.name, parts),
             "best_epoch": int(best["epoch"]),
             "seconds": round(time.perf_counter() - started, 1),
             **provenance(),
@@ -204,9 +205,9 @@ def _check(config: Config) -> None:
         )
 
 
-def _describe_data(data_dir: Path, parts: dict[str, list[Pair]]) -> dict[str, Any]:
+def _describe_data(name: str, parts: dict[str, list[Pair]]) -> dict[str, Any]:
     return {
-        "name": read_description(data_dir).name,
+        "name": name,
         "digest": digest_pairs([pair for part in parts.values() for pair in part]),
         "pairs": {name: len(part) for name, part in parts.items()},
     }

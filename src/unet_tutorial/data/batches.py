@@ -74,8 +74,8 @@ def batches(
         frames: the decoded pairs.
         batch_size: the last batch may be smaller.
         device: where the batch is normalised and returned.
-        generator: shuffles, and mirrors every second image left to right; without
-            it the frames come in order and as they are.
+        generator: shuffles, and mirrors each image left to right with a probability
+            of one half; without it the frames come in order and as they are.
 
     Yields:
         Normalised images [N, 3, H, W] float32 and masks [N, H, W] int64.

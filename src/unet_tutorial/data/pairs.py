@@ -12,6 +12,7 @@ from PIL import Image
 from unet_tutorial.classes import LYFT, Classes
 from unet_tutorial.data.description import read_description
 from unet_tutorial.errors import UserError
+from unet_tutorial.files import whole_file
 
 # What Pillow raises for files that are broken, no pictures, or far too large.
 UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -144,6 +145,26 @@ def read_mask(path: Path, classes: Classes = LYFT) -> np.ndarray:
             f"0..{len(classes) - 1}; is it a mask, with the id in its red channel?"
         )
     return mask
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write [H, W, 3] uint8 as a PNG file.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    with whole_file(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")
+
+
+def write_mask(path: Path, mask: np.ndarray) -> None:
+    """Write class ids [H, W] in the Lyft format: in the red channel, 0 in the others.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    empty = np.zeros_like(mask)
+    write_picture(path, np.stack([mask, empty, empty], axis=-1))
 
 
 def _few(ids: list[int]) -> str:

@@ -8,11 +8,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
+from unet_tutorial.data.pairs import write_mask, write_picture
 from unet_tutorial.errors import UserError
-from unet_tutorial.files import read_json, whole_file, write_json
+from unet_tutorial.files import read_json, write_json
 from unet_tutorial.town.render import render
 from unet_tutorial.town.scene import make_scene
 
@@ -122,9 +120,6 @@ def _write_pair(
     image: Path, mask: Path, size: tuple[int, int], seed: tuple[int, int]
 ) -> None:
     rendering = render(make_scene(seed), *size, seed)
-    in_red = np.zeros_like(rendering.image)
-    in_red[..., 0] = rendering.mask
     # The mask comes last: where it stands, the pair is whole.
-    for path, pixels in ((image, rendering.image), (mask, in_red)):
-        with whole_file(path) as temporary:
-            Image.fromarray(pixels).save(temporary, format="PNG")
+    write_picture(image, rendering.image)
+    write_mask(mask, rendering.mask)
