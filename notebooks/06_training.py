@@ -175,14 +175,14 @@ save_results(
 # %%
 import torch
 
-from unet_tutorial.data.batches import batches, load_frames
-from unet_tutorial.data.pairs import find_pairs
+from unet_tutorial.data.batches import batches
+from unet_tutorial.data.cache import open_set
 from unet_tutorial.losses import DiceLoss
 from unet_tutorial.models.unet import UNet
 
 torch.manual_seed(seed)
-frames = load_frames(find_pairs(Path(data_dir))[:2], tuple(size))
-image, mask = next(batches(frames, batch_size=2))
+data = open_set(Path(data_dir), tuple(size))
+image, mask = next(batches(data.frames(data.pairs[:2]), batch_size=2))
 model = UNet(num_classes=13, base_channels=base_channels)
 optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
 for step in range(30 * short_epochs):

@@ -1,5 +1,6 @@
 """What many tests need: a small town, and a network trained on it for a moment."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ from unet_tutorial.training import fit
 torch.set_num_threads(1)
 
 TINY = Config("scratch", (32, 48), epochs=2, batch_size=4, base_channels=4)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The user's own cache folder is left alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

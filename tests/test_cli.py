@@ -146,6 +146,9 @@ def test_check_prints_a_line_for_each_fault(tmp_path: Path, town: Path) -> None:
             "already holds",
         ),
         (["data", "make", "--out", "TOWN"], "already holds something else"),
+        (["data", "fetch", "kitti", "--out", "o"], "'kitti' is not known"),
+        (["data", "fetch", "lyft", "--out", "TOWN"], "is there already"),
+        (["data", "fetch", "lyft", "--out", "o", "--archive", "a.zip"], "no such file"),
         (["data", "make", "--out", "o", "--count", "0"], "at least 1 pair"),
         (["notebooks", "--profile", "nowhere"], "profile 'nowhere' does not exist"),
     ],
@@ -186,7 +189,7 @@ def test_a_size_that_is_none_is_a_usage_error(size: str, tmp_path: Path) -> None
 def test_the_module_is_a_program() -> None:
     command = [sys.executable, "-m", "unet_tutorial", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    for name in ("data", "train", "evaluate", "predict", "notebooks"):
+    for name in ("data", "bench", "train", "evaluate", "predict", "notebooks"):
         assert name in done.stdout
 
 

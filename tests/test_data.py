@@ -1,22 +1,18 @@
-"""Pairs are found and vouched for, split without leaks, and brought into batches."""
+"""Pairs are found and vouched for."""
 
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from unet_tutorial.data.batches import MEAN, STD, batches, load_frames
 from unet_tutorial.data.pairs import (
-    Pair,
     check_pairs,
-    digest_pairs,
+    digest_pair,
     find_pairs,
     read_mask,
 )
-from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
 
 SAMPLE = Path(__file__).parents[2] / "shared/data/lyft_sample"
@@ -125,109 +121,9 @@ def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
 
 def test_a_digest_changes_with_any_byte(tmp_path: Path) -> None:
     make_pair(tmp_path, "a.png")
-    before = digest_pairs(find_pairs(tmp_path))
+    before = digest_pair(*find_pairs(tmp_path))
     save(tmp_path / "CameraSeg/a.png", np.ones((4, 6), np.uint8))
-    assert digest_pairs(find_pairs(tmp_path)) != before
-
-
-# --- split --------------------------------------------------------------------------
-
-
-def pairs_named(*stems: str, folders: str = "A") -> list[Pair]:
-    return [
-        Pair(Path(f"data{f}/CameraRGB/{s}.png"), Path(f"data{f}/CameraSeg/{s}.png"))
-        for f in folders
-        for s in stems
-    ]
-
-
-def test_the_parts_are_contiguous_and_the_same_in_every_folder() -> None:
-    stems = [f"{i:03}" for i in range(50)]
-    parts = split_pairs(pairs_named(*stems, folders="ABC"))
-    names = {
-        part: sorted({pair.stem for pair in pairs}) for part, pairs in parts.items()
-    }
-    assert names["train"] + names["val"] + names["test"] == stems
-    assert [len(names[part]) for part in ("train", "val", "test")] == [35, 5, 10]
-    assert [len(parts[part]) for part in ("train", "val", "test")] == [105, 15, 30]
-
-
-def test_names_with_unpadded_numbers_are_cut_in_the_order_of_the_drive() -> None:
-    parts = split_pairs(pairs_named(*(f"F61-{i}" for i in range(1, 101))))
-    frames = [int(p.stem[4:]) for part in ("train", "val", "test") for p in parts[part]]
-    assert {part: len(pairs) for part, pairs in parts.items()} == {
-        "train": 70,
-        "val": 10,
-        "test": 20,
-    }
-    assert sorted(frames[:70]) == list(range(1, 71))
-    assert sorted(frames[80:]) == list(range(81, 101))
-
-
-@pytest.mark.parametrize("count", [3, 4, 5, 11])
-def test_every_part_of_a_small_set_gets_something(count: int) -> None:
-    parts = split_pairs(pairs_named(*"abcdefghijk"[:count]))
-    assert all(parts.values())
-    assert sum(map(len, parts.values())) == count
-
-
-def test_two_names_cannot_be_split_in_three() -> None:
-    with pytest.raises(UserError, match="at least 3"):
-        split_pairs(pairs_named("a", "b", folders="ABCDE"))
-
-
-# --- batches ------------------------------------------------------------------------
-
-
-def test_resizing_invents_no_class(tmp_path: Path) -> None:
-    mask = np.zeros((40, 60), np.uint8)
-    mask[:, 30:] = 12
-    make_pair(tmp_path, "a.png", mask)
-    save(tmp_path / "CameraRGB/a.png", np.zeros((40, 60, 3), np.uint8))
-    frames = load_frames(find_pairs(tmp_path), (17, 23))
-    assert frames.masks.shape == (1, 17, 23)
-    assert frames.masks.unique().tolist() == [0, 12]
-
-
-def test_batches_are_normalised_and_hold_every_frame_once(town: Path) -> None:
-    frames = load_frames(find_pairs(town), (32, 48))
-    out = list(batches(frames, batch_size=4))
-    assert [len(image) for image, _ in out] == [4, 4, 4, 3]
-    image, mask = out[0]
-    assert image.dtype == torch.float32
-    assert mask.dtype == torch.int64
-    back = image * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
-    torch.testing.assert_close(back * 255, frames.images[:4].float(), atol=1e-3, rtol=0)
-
-
-def test_shuffling_mirrors_image_and_mask_together_and_follows_the_seed(
-    town: Path,
-) -> None:
-    frames = load_frames(find_pairs(town), (32, 48))
-
-    def shuffled(seed: int) -> list:
-        return list(batches(frames, 15, generator=torch.Generator().manual_seed(seed)))
-
-    (image, mask), (again, _), (other, _) = (
-        shuffled(1)[0],
-        shuffled(1)[0],
-        shuffled(2)[0],
-    )
-    assert torch.equal(image, again)
-    assert not torch.equal(image, other)
-    straight, true = next(batches(frames, 15))
-    mirrored = 0
-    for picture, ids in zip(image, mask):
-        flips = [
-            int((ids == both).flatten(1).all(1).nonzero()[0, 0])
-            if (ids == both).flatten(1).all(1).any()
-            else None
-            for both in (true, true.flip(-1))
-        ]
-        source = straight if flips[0] is not None else straight.flip(-1)
-        assert torch.equal(picture, source[next(i for i in flips if i is not None)])
-        mirrored += flips[0] is None
-    assert 0 < mirrored < 15
+    assert digest_pair(*find_pairs(tmp_path)) != before
 
 
 # --- the real data ------------------------------------------------------------------

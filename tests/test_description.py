@@ -96,7 +96,7 @@ def test_parts_of_the_description_hold(own: Path) -> None:
         "val": 8,
         "test": 0,
     }
-    with pytest.raises(UserError, match="has no 'train' part"):
+    with pytest.raises(UserError, match="has no sound pair for 'train'"):
         fit(TINY, own, own / "run")
 
 

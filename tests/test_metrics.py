@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from unet_tutorial.classes import NONE, ROAD_LINES, ROADS, VEHICLES
-from unet_tutorial.metrics import ConfusionMatrix, lyft_score, lyft_target
+from unet_tutorial.metrics import ConfusionMatrix, lyft_score
 
 
 @pytest.fixture
@@ -51,16 +50,6 @@ def test_ignored_pixels_are_not_counted() -> None:
     confusion.update(torch.tensor([0, 1, 1]), torch.tensor([0, 11, 1]))
     assert confusion.counts.sum() == 2
     assert confusion.miou() == 1
-
-
-def test_lyft_target_joins_road_lines_and_drops_the_hood() -> None:
-    mask = torch.full((600, 2), NONE)
-    mask[495:, 0] = VEHICLES
-    mask[300], mask[301] = ROADS, ROAD_LINES
-    target = lyft_target(mask)
-    assert target[300:302].unique().tolist() == [1]
-    assert target[495].tolist() == [2, 0]
-    assert target[496:].unique().tolist() == [0]
 
 
 def test_lyft_score_is_100_for_a_perfect_answer_and_unknown_without_vehicles() -> None:

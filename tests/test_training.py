@@ -10,8 +10,8 @@ import torch
 
 from tests.conftest import TINY
 from unet_tutorial.classes import LYFT
-from unet_tutorial.data.batches import batches, load_frames
-from unet_tutorial.data.pairs import find_pairs
+from unet_tutorial.data.batches import batches
+from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
 from unet_tutorial.losses import DiceLoss
@@ -65,7 +65,8 @@ def test_the_weights_kept_are_those_of_the_best_epoch(
 ) -> None:
     model = UNet(num_classes=13, base_channels=4)
     load_weights(tiny_run.folder, model)
-    val = load_frames(split_pairs(find_pairs(town))["val"], TINY.size)
+    data = open_set(town, TINY.size)
+    val = data.frames(split_pairs(data.pairs)["val"])
     _, confusion = evaluate(model, batches(val, 4), DiceLoss(), LYFT)
     assert confusion.miou() == pytest.approx(
         tiny_run.history["val_miou"].max(), abs=1e-6
@@ -75,7 +76,8 @@ def test_the_weights_kept_are_those_of_the_best_epoch(
 def test_evaluate_changes_nothing_in_the_network(town: Path) -> None:
     model = UNet(num_classes=13, base_channels=4)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    frames = load_frames(find_pairs(town)[:4], (32, 48))
+    data = open_set(town, (32, 48))
+    frames = data.frames(data.pairs[:4])
     evaluate(model, batches(frames, 2), DiceLoss(), LYFT)
     assert all(
         torch.equal(before[name], now) for name, now in model.state_dict().items()

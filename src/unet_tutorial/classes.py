@@ -47,5 +47,10 @@ _LYFT = {
 }
 LYFT = Classes(tuple(_LYFT), tuple(_LYFT.values()))
 
+# The challenge asked for road and vehicles alone; their colours are those above.
+LYFT_CHALLENGE = Classes(
+    ("Other", "Road", "Vehicle"), (_LYFT["None"], _LYFT["Roads"], _LYFT["Vehicles"])
+)
+
 NONE, BUILDINGS, FENCES, OTHER, PEDESTRIANS, POLES, ROAD_LINES = range(7)
 ROADS, SIDEWALKS, VEGETATION, VEHICLES, WALLS, TRAFFIC_SIGNS = range(7, 13)

@@ -51,8 +51,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-data_app = typer.Typer(help="Make or check a data set.", no_args_is_help=True)
+data_app = typer.Typer(help="Make, fetch or check a data set.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+bench_app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -69,6 +71,9 @@ def _parse_size(text: str) -> tuple[int, int]:
 Size = Annotated[str, typer.Option(metavar="HxW", help="Height x width in pixels.")]
 Data = Annotated[
     Path, typer.Option("--data", help="Folder in the Lyft layout, or a dataset.yaml.")
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out faulty pairs, and say which.")
 ]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of a finished run.")]
 
@@ -116,6 +121,25 @@ def data_make(
     console.print(f"{count} pairs in {out}")
 
 
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="lyft: the Lyft/Udacity data, 5 GB.")],
+    out: Annotated[Path, typer.Option(help="New folder.")],
+    archive: Annotated[
+        Path | None,
+        typer.Option(help="A zip or tar file of the data, instead of Kaggle's."),
+    ] = None,
+) -> None:
+    """Download a data set from Kaggle, or unpack an archive of it."""
+    from unet_tutorial.data.download import fetch_lyft
+
+    if name != "lyft":
+        raise UserError(f"data set '{name}' is not known: there is 'lyft'")
+    with _progress("starting", 1) as advance:
+        used = fetch_lyft(out, archive, watch=advance)
+    console.print(f"the data are in {out}; {used} is no longer needed")
+
+
 @data_app.command("check")
 def data_check(
     folder: Annotated[Path, typer.Argument(help="Folder or dataset.yaml.")],
@@ -123,6 +147,7 @@ def data_check(
     """Decode every pair once: a table if all is well, else a line for each fault."""
     from unet_tutorial.data.description import read_description
     from unet_tutorial.data.pairs import check_pairs
+    from unet_tutorial.data.split import split_pairs
 
     with _progress("checking", 1) as advance:
         report = check_pairs(folder, on_pair=advance)
@@ -146,6 +171,14 @@ def data_check(
         share = report.pixels[class_id] / report.pixels.sum()
         table.add_row(str(class_id), name, f"{100 * share:.3f} %")
     console.print(table)
+    try:
+        parts = split_pairs(report.pairs)
+    except UserError as error:  # too few to train on, but nothing is wrong with them
+        console.print(f"{error}")
+        return
+    counts = [f"{name} {len(part)}" for name, part in parts.items()]
+    left_out = len(report.pairs) - sum(map(len, parts.values()))
+    console.print(f"{', '.join(counts)} pairs, {left_out} between them left out")
 
 
 @app.command()
@@ -165,6 +198,12 @@ def train(
             help="For resnet34: imagenet, none or a file; imagenet where it can be had."
         ),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="lyft: learn road and vehicle only, as the challenge asked."),
+    ] = None,
+    augment: Annotated[str, typer.Option(help="none, mirror or full.")] = "mirror",
+    skip_bad: SkipBad = False,
 ) -> None:
     """Train a network on the train split: Dice loss, Adam at 0.0005."""
     from unet_tutorial.models.resnet_unet import available_encoder_weights
@@ -178,7 +217,13 @@ def train(
             if encoder_weights == "none":
                 console.print("ImageNet weights cannot be had", style="yellow")
     config = Config(
-        model, _parse_size(size), epochs, seed=seed, encoder_weights=encoder_weights
+        model,
+        _parse_size(size),
+        epochs,
+        seed=seed,
+        encoder_weights=encoder_weights,
+        target=target,
+        augment=augment,
     )
     if model == "resnet34":
         start = "random weights" if encoder_weights == "none" else encoder_weights
@@ -189,7 +234,11 @@ def train(
             advance(row["epoch"], epochs, "training")
             console.print(epoch_line(row))
 
-        run = fit(config, data, out, on_pair=advance, on_epoch=on_epoch)
+        run = fit(
+            config, data, out, skip_bad=skip_bad, on_pair=advance, on_epoch=on_epoch
+        )
+    for fault in run.manifest["data"]["skipped"]:
+        console.print(f"left out: {fault}", style="yellow")
     console.print(f"run in {out}, best epoch {run.manifest['best_epoch']}")
 
 
@@ -201,16 +250,19 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Write the scores to this JSON file.")
     ] = None,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Score a run on the test split, at the masks' own size."""
     from unet_tutorial.data.description import read_description
-    from unet_tutorial.data.pairs import find_pairs
+    from unet_tutorial.data.pairs import match_pairs, refuse
     from unet_tutorial.data.split import split_pairs
     from unet_tutorial.files import write_json
     from unet_tutorial.prediction import Predictor, score
     from unet_tutorial.runs import load_run
 
-    pairs = find_pairs(data)
+    pairs, alone = match_pairs(data)
+    if not skip_bad:
+        refuse(alone)
     if split != "all":
         parts = split_pairs(pairs)
         if split not in parts:
@@ -220,15 +272,15 @@ def evaluate(
         pairs = parts[split]
         if not pairs:
             raise UserError(f"{data}: has no '{split}' part; choose another --split")
-    trained = load_run(run)
-    if trained.classes != read_description(data).classes:
+    predictor = Predictor(load_run(run))
+    if predictor.target.source != read_description(data).classes:
         raise UserError(
             f"{run}: was trained for other classes than those of {data}; give it data "
             "with the same names, colours and ignored id"
         )
-    predictor = Predictor(trained)
     with _progress("scoring", len(pairs)) as advance:
-        scores, _ = score(predictor, pairs, on_pair=advance)
+        scores, _ = score(predictor, pairs, skip_bad, on_pair=advance)
+    scores["skipped"] += alone
     scores |= {"split": split, "pairs": len(pairs), "data": str(data), "run": str(run)}
     if out is not None:
         write_json(out, scores)
@@ -242,6 +294,8 @@ def evaluate(
     table.add_section()
     table.add_row("mean", _number(scores["miou"]), _number(scores["dice"]))
     console.print(table)
+    for fault in scores["skipped"]:
+        console.print(f"left out: {fault}", style="yellow")
     console.print(f"pixel accuracy {_number(scores['pixel_accuracy'])}")
     if scores["lyft_score"] is not None:
         score_text = f"{scores['lyft_score']:.2f}"
@@ -266,6 +320,31 @@ def predict(
     with _progress("predicting", len(images)) as advance:
         predict_files(predictor, images, out, on_image=advance)
     console.print(f"{len(images)} masks and overlays in {out}")
+
+
+@bench_app.command("data")
+def bench_data_command(
+    out: Annotated[Path, typer.Option(help="Write the numbers to this JSON file.")],
+) -> None:
+    """Feed 256x320 batches from 600x800 pairs, decoded each time or cached."""
+    from unet_tutorial.bench import bench_data
+    from unet_tutorial.files import write_json
+
+    with _progress("rendering", 1) as advance:
+        numbers = bench_data(watch=advance)
+    write_json(out, numbers)
+    table = Table(title="images a second at 256x320", title_justify="left")
+    table.add_column("")
+    table.add_column("images/s", justify="right")
+    for title, name in (
+        ("Pillow in a DataLoader, 2 workers", "plain"),
+        ("from the cache", "cached"),
+        ("from the cache, augmented", "augmented"),
+        (f"consumed by '{numbers['fastest']}' in training", "consumed"),
+    ):
+        table.add_row(title, f"{numbers[name]:.1f}")
+    console.print(table)
+    console.print(f"cached / plain = {numbers['ratio']:.1f}; numbers in {out}")
 
 
 class _Countdown:

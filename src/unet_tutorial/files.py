@@ -1,11 +1,14 @@
-"""Write files that are whole or not there at all."""
+"""Write files and folders that are whole or not there at all."""
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from unet_tutorial.errors import UserError
 
@@ -31,6 +34,55 @@ def whole_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path, remedy: str = "choose another place") -> Iterator[Path]:
+    """Give a temporary folder beside ``path``, renamed to it when the block ends well.
+
+    What stood at ``path`` before is replaced. Two processes that may meet take turns:
+    ``with locked(path), whole_folder(path) as temporary``. What a killed process has
+    left behind is removed by the next.
+
+    Raises:
+        UserError: if the folder cannot be written or the disk is full; ends with
+            ``remedy``.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); {remedy}"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until no other process is at work on ``path``, then keep others waiting.
+
+    Raises:
+        UserError: if the folder that ``path`` is in cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        lock.acquire()
+    except OSError as error:
+        raise UserError(
+            f"{path.parent}: cannot be written ({error.strerror or error}); make it "
+            "writable or choose another place"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

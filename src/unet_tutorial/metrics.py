@@ -3,11 +3,6 @@
 import torch
 from torch import Tensor
 
-from unet_tutorial.classes import ROAD_LINES, ROADS, VEHICLES
-
-# In the Lyft frames, 600 rows high, the camera car's own hood begins at row 496.
-HOOD_TOP = 496 / 600
-
 
 class ConfusionMatrix:
     """Counts of pixels by true class (rows) and predicted class (columns).
@@ -75,24 +70,6 @@ class ConfusionMatrix:
         return float(self.counts.diagonal().sum() / self.counts.sum())
 
 
-def lyft_target(mask: Tensor) -> Tensor:
-    """Reduce 13 classes to those of the Lyft Perception Challenge.
-
-    Road lines count as road, and the camera car's own hood counts as nothing.
-
-    Args:
-        mask: [..., H, W], class ids 0 to 12.
-
-    Returns:
-        Class ids [..., H, W] with 0 other, 1 road, 2 vehicle.
-    """
-    road = (mask == ROADS) | (mask == ROAD_LINES)
-    vehicle = mask == VEHICLES
-    hood_top = round(HOOD_TOP * mask.shape[-2])
-    vehicle[..., hood_top:, :] = False
-    return road.long() + 2 * vehicle.long()
-
-
 def lyft_score(confusion: ConfusionMatrix) -> float:
     """The challenge's accuracy, 0 to 100: 100 (F0.5 of road + F2 of vehicle) / 2.
 
@@ -101,6 +78,7 @@ def lyft_score(confusion: ConfusionMatrix) -> float:
     with it. NaN where road or vehicle does not occur.
 
     Args:
-        confusion: three classes, as :func:`lyft_target` makes them.
+        confusion: three classes, as
+            :func:`unet_tutorial.data.target.lyft_target` makes them.
     """
     return float(50 * (confusion.f_score(beta=0.5)[1] + confusion.f_score(beta=2)[2]))

@@ -18,7 +18,7 @@ import yaml
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from unet_tutorial.data.pairs import digest_pairs, find_pairs
+from unet_tutorial.data.pairs import digest_pair, find_pairs, join_digests
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import read_json, whole_file, write_json
 from unet_tutorial.town.drive import is_town, renew_town
@@ -201,7 +201,7 @@ def run_notebooks(
         _make_town(root / profile["data_dir"], profile, on_scene)
     wanted = _with_needs(notebooks, only)
     build = root / "_build" / profile_name
-    data_digest = digest_pairs(find_pairs(root / profile["data_dir"]))
+    data_digest = join_digests(map(digest_pair, find_pairs(root / profile["data_dir"])))
     library_digest = _digest(sorted(_library_files()))
 
     stale: list[tuple[Notebook, dict[str, Any], str]] = []

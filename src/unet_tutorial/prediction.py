@@ -11,7 +11,7 @@ from torch import nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from unet_tutorial.classes import LYFT
+from unet_tutorial.classes import LYFT, LYFT_CHALLENGE
 from unet_tutorial.data.batches import to_network
 from unet_tutorial.data.pairs import (
     Pair,
@@ -20,8 +20,9 @@ from unet_tutorial.data.pairs import (
     write_mask,
     write_picture,
 )
+from unet_tutorial.data.target import choose_target, lyft_target
 from unet_tutorial.errors import UserError
-from unet_tutorial.metrics import ConfusionMatrix, lyft_score, lyft_target
+from unet_tutorial.metrics import ConfusionMatrix, lyft_score
 from unet_tutorial.models import build_model
 from unet_tutorial.runs import Run, load_weights
 
@@ -37,6 +38,8 @@ class Predictor:
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
         config = run.config
         self.classes = run.classes
+        source = run.classes if config.target is None else LYFT
+        self.target = choose_target(config.target, source)
         self.device = torch.device(device or Fabric(accelerator="auto").device)
         self.model = build_model(config.model, len(run.classes), config.base_channels)
         load_weights(run.folder, self.model)
@@ -63,6 +66,7 @@ class Predictor:
 def score(
     predictor: Predictor,
     pairs: list[Pair],
+    skip_bad: bool = False,
     on_pair: Callable[[int], None] = lambda done: None,
 ) -> tuple[dict[str, Any], ConfusionMatrix]:
     """Score a network on pairs, at the masks' own size.
@@ -70,34 +74,49 @@ def score(
     Args:
         predictor: the network.
         pairs: images and their masks.
+        skip_bad: leave out pairs with a fault instead of stopping.
         on_pair: called with the number of pairs done, after each.
 
     Returns:
         The scores ``miou``, ``dice`` and ``pixel_accuracy`` from 0 to 1,
         ``lyft_score`` from 0 to 100 (None for other classes than those of Lyft),
         ``per_class`` with ``iou`` and ``dice`` of each class (None where a class does
-        not occur), and the confusion matrix.
+        not occur) and ``skipped`` with the faults of pairs left out; and the confusion
+        matrix.
+
+    Raises:
+        UserError: if a pair is faulty and not to be skipped, or all are.
     """
     classes = predictor.classes
     confusion = ConfusionMatrix(len(classes), classes.ignore_index)
-    road_and_vehicle = ConfusionMatrix(3)
+    challenge = ConfusionMatrix(len(LYFT_CHALLENGE))
+    skipped: list[str] = []
     for done, pair in enumerate(pairs, start=1):
-        image, mask = read_pair(pair, classes)
-        true, predicted = torch.tensor(mask), torch.from_numpy(predictor.mask(image))
-        confusion.update(predicted, true)
+        try:
+            image, mask = read_pair(pair, predictor.target.source)
+        except UserError as error:
+            skipped.append(str(error))
+            if not skip_bad or len(skipped) == len(pairs):
+                raise
+            continue
+        true, predicted = predictor.target.reduce(mask), predictor.mask(image)
+        confusion.update(torch.tensor(predicted), torch.tensor(true))
         if classes == LYFT:
-            road_and_vehicle.update(lyft_target(predicted), lyft_target(true))
+            true, predicted = lyft_target(true), lyft_target(predicted)
+        if classes in (LYFT, LYFT_CHALLENGE):
+            challenge.update(torch.tensor(predicted), torch.tensor(true))
         on_pair(done)
     per_class = zip(classes.names, confusion.iou().tolist(), confusion.dice().tolist())
     scores = {
         "miou": confusion.miou(),
         "dice": confusion.mean_dice(),
         "pixel_accuracy": confusion.pixel_accuracy(),
-        "lyft_score": _or_none(lyft_score(road_and_vehicle)),
+        "lyft_score": _or_none(lyft_score(challenge)),
         "per_class": {
             name: {"iou": _or_none(iou), "dice": _or_none(dice)}
             for name, iou, dice in per_class
         },
+        "skipped": skipped,
     }
     return scores, confusion
 

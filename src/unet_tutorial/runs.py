@@ -47,6 +47,10 @@ class Config:
     """Width of the first block of the network from scratch."""
     encoder_weights: str = "none"
     """What the ResNet34 starts from, ``imagenet``, ``none`` or the path of a file."""
+    target: str | None = None
+    """What the masks are reduced to: ``lyft``, or None for their own classes."""
+    augment: str = "mirror"
+    """What is done to images in training: ``none``, ``mirror`` or ``full``."""
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from unet_tutorial.classes import Classes
-from unet_tutorial.data.batches import batches, load_frames
-from unet_tutorial.data.description import read_description
-from unet_tutorial.data.pairs import Pair, digest_pairs, find_pairs
+from unet_tutorial.data.batches import batches, make_augmentation
+from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
 from unet_tutorial.losses import DiceLoss
@@ -109,6 +107,7 @@ def fit(
     data_dir: Path,
     run_dir: Path,
     overwrite: bool = False,
+    skip_bad: bool = False,
     on_pair: Callable[[int, int], None] = lambda done, total: None,
     on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> Run:
@@ -124,7 +123,10 @@ def fit(
             :func:`unet_tutorial.data.description.read_description` takes it.
         run_dir: a new folder.
         overwrite: replace a run that is already there.
-        on_pair: called with the number of pairs read and their total, after each.
+        skip_bad: leave out pairs with a fault, and say in the manifest which, instead
+            of stopping.
+        on_pair: called with the number of pairs decoded and their total, after each,
+            if the data set was not decoded before.
         on_epoch: called with each row of the history.
 
     Raises:
@@ -133,27 +135,31 @@ def fit(
     started = time.perf_counter()
     _check(config)
     check_run_folder(run_dir, overwrite)
-    description = read_description(data_dir)
-    classes = description.classes
-    parts = split_pairs(find_pairs(data_dir))
+    augment = make_augmentation(config.augment, config.size)
+    data = open_set(data_dir, config.size, config.target, skip_bad, on_pair)
+    classes = data.target.classes
+    frames = {
+        part: data.frames(pairs) for part, pairs in split_pairs(data.pairs).items()
+    }
     for part in ("train", "val"):
-        if not parts[part]:
+        if not len(frames[part]):
             raise UserError(
-                f"{data_dir}: has no '{part}' part; its description names none"
+                f"{data_dir}: has no sound pair for '{part}'; name a folder for it in "
+                "its description, or see 'data check'"
             )
     fabric = Fabric(accelerator="auto", devices=1)
     model, optimizer, weights_used = setup(config, len(classes), fabric)
-    train = load_frames(parts["train"], config.size, classes, on_pair)
-    val = load_frames(parts["val"], config.size, classes, on_pair)
     begin_run(run_dir)
     loss_function = DiceLoss(classes.ignore_index)
     order = torch.Generator().manual_seed(config.seed)
 
     history: list[dict[str, float]] = []
     for epoch in range(1, config.epochs + 1):
-        shuffled = batches(train, config.batch_size, fabric.device, order)
+        shuffled = batches(
+            frames["train"], config.batch_size, fabric.device, order, augment
+        )
         train_loss = train_one_epoch(model, shuffled, loss_function, optimizer, fabric)
-        in_order = batches(val, config.batch_size, fabric.device)
+        in_order = batches(frames["val"], config.batch_size, fabric.device)
         val_loss, confusion = evaluate(model, in_order, loss_function, classes)
         row = {
             "epoch": epoch,
@@ -177,7 +183,12 @@ def fit(
             "encoder_weights_used": weights_used,
             "parameters": sum(weight.numel() for weight in model.parameters()),
             "classes": asdict(classes),
-            "data": _describe_data(description.name, parts),
+            "data": {
+                "name": data.name,
+                "digest": data.digest,
+                "pairs": {part: len(some) for part, some in frames.items()},
+                "skipped": data.faults,
+            },
             "best_epoch": int(best["epoch"]),
             "seconds": round(time.perf_counter() - started, 1),
             **provenance(),
@@ -203,11 +214,3 @@ def _check(config: Config) -> None:
             f"encoder weights '{config.encoder_weights}': the network from scratch has "
             "no pretrained encoder; leave them out or train 'resnet34'"
         )
-
-
-def _describe_data(name: str, parts: dict[str, list[Pair]]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "digest": digest_pairs([pair for part in parts.values() for pair in part]),
-        "pairs": {name: len(part) for name, part in parts.items()},
-    }

@@ -1,15 +1,14 @@
-"""From pairs on disk to batches on the device."""
+"""From decoded frames to batches on the device, augmented there."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from unet_tutorial.classes import LYFT, Classes
-from unet_tutorial.data.pairs import Pair, read_pair
+from unet_tutorial.errors import UserError
 
 # The statistics of ImageNet, which pretrained encoders expect; a network
 # trained from scratch does as well with them as with any others.
@@ -17,49 +16,58 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 to_network = v2.Compose(
     [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
 )
+# So many images share one draw of the augmentation. One by one, a GPU would wait
+# for the small steps of it longer than for the network.
+GROUP = 4
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Decoded pairs: images [N, 3, H, W] and masks [N, H, W], both uint8."""
+    """Decoded pairs: images [M, H, W, 3] and masks [M, H, W], both uint8.
+
+    Those that count are named by ``rows`` [N], in this order.
+    """
 
     images: Tensor
     masks: Tensor
+    rows: Tensor
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows)
+
+    def select(self, rows: Tensor) -> "Frames":
+        """Others of the same pairs."""
+        return replace(self, rows=rows)
 
 
-def load_frames(
-    pairs: list[Pair],
-    size: tuple[int, int],
-    classes: Classes = LYFT,
-    on_pair: Callable[[int, int], None] = lambda done, total: None,
-) -> Frames:
-    """Decode pairs once, at the size of training, and keep them in memory.
-
-    Images are resized bilinearly, masks to the nearest pixel: a mean of two
-    class ids would be a third class. torchvision tells them apart by type.
+def make_augmentation(name: str, size: tuple[int, int]) -> v2.Transform:
+    """What is done to images and masks in training, by name.
 
     Args:
-        pairs: what to read.
-        size: height and width.
-        classes: what the ids of the masks mean.
-        on_pair: called with the number of pairs done and their total, after each.
+        name: ``"none"``; ``"mirror"``, left to right, with a probability of one
+            half; ``"full"``, which also crops a part of 40 to 100 % of the area,
+            scales it to ``size``, and varies brightness, contrast and saturation.
+        size: height and width of the outcome.
 
     Raises:
-        UserError: if a pair is faulty.
+        UserError: if the name is not known.
     """
-    resize = v2.Resize(size, antialias=True)
-    images = torch.empty(len(pairs), 3, *size, dtype=torch.uint8)
-    masks = torch.empty(len(pairs), *size, dtype=torch.uint8)
-    for i, pair in enumerate(pairs):
-        image, mask = map(torch.tensor, read_pair(pair, classes))
-        images[i], masks[i] = resize(
-            tv_tensors.Image(image.permute(2, 0, 1)), tv_tensors.Mask(mask)
+    if name == "none":
+        return v2.Identity()
+    if name == "mirror":
+        return v2.RandomHorizontalFlip()
+    if name == "full":
+        shape = size[1] / size[0]
+        return v2.Compose(
+            [
+                v2.RandomHorizontalFlip(),
+                v2.RandomResizedCrop(
+                    size, scale=(0.4, 1), ratio=(0.9 * shape, 1.1 * shape)
+                ),
+                v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3),
+            ]
         )
-        on_pair(i + 1, len(pairs))
-    return Frames(images, masks)
+    raise UserError(f"augmentation '{name}' is not known: choose none, mirror or full")
 
 
 def batches(
@@ -67,27 +75,50 @@ def batches(
     batch_size: int,
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
+    augment: v2.Transform | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Go through the frames once.
 
     Args:
         frames: the decoded pairs.
         batch_size: the last batch may be smaller.
-        device: where the batch is normalised and returned.
-        generator: shuffles, and mirrors each image left to right with a probability
-            of one half; without it the frames come in order and as they are.
+        device: where the batch is augmented, normalised and returned.
+        generator: shuffles, and decides the augmentation; without it the frames come
+            in order.
+        augment: as :func:`make_augmentation` makes it.
 
     Yields:
-        Normalised images [N, 3, H, W] float32 and masks [N, H, W] int64.
+        Normalised images [N, 3, H, W] float32, in channels-last order in memory, and
+        masks [N, H, W] int64.
     """
     order = torch.arange(len(frames))
     if generator is not None:
         order = torch.randperm(len(frames), generator=generator)
-    for chosen in order.split(batch_size):
-        image = to_network(frames.images[chosen].to(device))
-        mask = frames.masks[chosen].to(device).long()
-        if generator is not None:
-            mirrored = (torch.rand(len(chosen), generator=generator) < 0.5).to(device)
-            image = torch.where(mirrored[:, None, None, None], image.flip(-1), image)
-            mask = torch.where(mirrored[:, None, None], mask.flip(-1), mask)
-        yield image, mask
+    for chosen in frames.rows[order].split(batch_size):
+        image = frames.images[chosen].to(device).permute(0, 3, 1, 2)
+        mask = frames.masks[chosen].to(device)
+        if augment is not None:
+            image, mask = _augment(image, mask, augment, generator)
+        yield to_network(image), mask.long()
+
+
+def _augment(
+    image: Tensor,
+    mask: Tensor,
+    augment: v2.Transform,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """Augment a batch in groups.
+
+    The transforms draw from torch's one global generator, so that is set from ours
+    and put back afterwards.
+    """
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        groups = [
+            augment(tv_tensors.Image(picture), tv_tensors.Mask(ids))
+            for picture, ids in zip(image.split(GROUP), mask.split(GROUP))
+        ]
+    pictures, ids = zip(*groups)
+    return torch.cat(pictures).as_subclass(Tensor), torch.cat(ids).as_subclass(Tensor)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,15 +55,29 @@ def find_pairs(data: Path) -> list[Pair]:
     Raises:
         UserError: if there is no pair, or an image or a mask stands alone.
     """
-    pairs, faults = _match(data)
+    pairs, faults = match_pairs(data)
+    refuse(faults)
+    return pairs
+
+
+def refuse(faults: list[str]) -> None:
+    """Stop at the first fault, if there is one, and say how many there are.
+
+    Raises:
+        UserError: if there is a fault.
+    """
     if faults:
         others = len(faults) - 1
         more = f" (and {others} more: see 'data check')" if others else ""
         raise UserError(faults[0] + more)
-    return pairs
 
 
-def _match(data: Path) -> tuple[list[Pair], list[str]]:
+def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
+    """All pairs of a data set, and what stands alone, in words.
+
+    Raises:
+        UserError: if there is no such data set.
+    """
     pairs, faults = [], []
     for folder in read_description(data).folders:
         images, masks = _png_files(folder.images), _png_files(folder.masks)
@@ -197,7 +211,7 @@ def check_pairs(
     """
     classes = read_description(data).classes
     report = Report()
-    report.pairs, report.faults = _match(data)
+    report.pairs, report.faults = match_pairs(data)
     for done, pair in enumerate(report.pairs, start=1):
         try:
             _, mask = read_pair(pair, classes)
@@ -210,11 +224,23 @@ def check_pairs(
     return report
 
 
-def digest_pairs(pairs: list[Pair]) -> str:
-    """A name for the content of a data set: changes if any file's bytes or name do."""
+def digest_pair(pair: Pair) -> str:
+    """A name for the bytes of both files of a pair, and for what they are called.
+
+    Raises:
+        UserError: if one cannot be read.
+    """
     digest = hashlib.sha256()
-    for pair in pairs:
-        for path in (pair.image, pair.mask):
-            digest.update("/".join(path.parts[-2:]).encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    for path in (pair.image, pair.mask):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        digest.update("/".join(path.parts[-2:]).encode())
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
+def join_digests(digests: Iterable[str]) -> str:
+    """A name for the content of a data set, from those of its pairs in order."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]

@@ -1,21 +1,39 @@
 """Which part of the data a pair belongs to."""
 
 import re
+import zlib
+from collections import defaultdict
+from itertools import pairwise
+from statistics import median
 
 from unet_tutorial.data.description import PARTS
 from unet_tutorial.data.pairs import Pair
 from unet_tutorial.errors import UserError
 
-# Shares of the file names, in their order: the first 70 % train.
-TRAIN_UNTIL, VAL_UNTIL = 0.70, 0.80
+# Of each hundred frames of a drive 70 are for training, 10 for validation and 20 for
+# testing, in blocks of ten.
+BLOCK = 10
+PATTERN = ("train",) * 4 + ("val",) + ("train",) * 3 + ("test",) * 2
+# Training frames as close as this to one of another part are left out.
+GUARD = 3
 
 
 def split_pairs(pairs: list[Pair]) -> dict[str, list[Pair]]:
-    """Split into ``train`` (70 %), ``val`` (10 %) and ``test`` (20 %).
+    """Split into ``train``, ``val`` and ``test`` so that no part knows another.
 
-    The names are sorted, numbers in them by their value, and cut into three
-    contiguous blocks, the same in every folder. Frames of a drive follow each
-    other, so shuffling them would put near-copies of test frames into training.
+    Frames of a drive follow each other, and neighbours are nearly the same picture:
+    a shuffle would put near-copies of the test frames into training. So each drive is
+    cut into blocks, the same in every folder, and training frames that touch a block
+    of another part belong to none. That leaves about 58, 10 and 20 % of the frames.
+
+    The part of a pair follows from its name alone, whatever else is in the set: the
+    last number in it counts the frames of a drive, what stands before it names the
+    drive, and decides which block the drive begins with.
+
+    Two kinds of sets are cut into three by their sorted names instead, at 70 and
+    80 %, with the same distance in between where there are enough names: those so
+    small that a part would stay empty, and those whose numbers count in larger steps,
+    so that neighbours are farther apart than a block's edge can tell.
 
     Where the data set says itself which part a pair belongs to, that holds.
 
@@ -27,22 +45,73 @@ def split_pairs(pairs: list[Pair]) -> dict[str, list[Pair]]:
         for pair in pairs:
             parts[str(pair.part)].append(pair)
         return parts
-    stems = sorted({pair.stem for pair in pairs}, key=_in_order)
-    if len(stems) < 3:
+    stems = {pair.stem for pair in pairs}
+    part_of = {stem: _part_by_name(stem) for stem in stems}
+    if not set(PARTS) <= set(part_of.values()) or _usual_step(stems) > GUARD:
+        part_of = _parts_by_order(sorted(stems, key=_in_order))
+    for pair in pairs:
+        part = part_of[pair.stem]
+        if part is not None:
+            parts[part].append(pair)
+    return parts
+
+
+def _part_by_name(stem: str) -> str | None:
+    drive, frame = _drive_and_frame(stem)
+    if frame is None:  # no drive: every such name stands for itself
+        return _part_of_frame(stem, 0)
+    part = _part_of_frame(drive, frame)
+    around = range(frame - GUARD, frame + GUARD + 1)
+    if part == "train" and any(_part_of_frame(drive, i) != "train" for i in around):
+        return None
+    return part
+
+
+def _part_of_frame(drive: str, frame: int) -> str:
+    first = zlib.crc32(drive.encode())
+    return PATTERN[(first + frame // BLOCK) % len(PATTERN)]
+
+
+def _drive_and_frame(stem: str) -> tuple[str, int | None]:
+    """``02_00_012`` is frame 12 of drive ``02_00_``."""
+    found = re.fullmatch(r"(.*?)(\d+)(\D*)", stem)
+    if found is None:
+        return stem, None
+    before, number, behind = found.groups()
+    return f"{before}#{behind}", int(number)
+
+
+def _usual_step(stems: set[str]) -> float:
+    """The median distance of a frame to the next of its drive; 0 without drives."""
+    frames = defaultdict(list)
+    for stem in stems:
+        drive, frame = _drive_and_frame(stem)
+        if frame is not None:
+            frames[drive].append(frame)
+    steps = [b - a for drive in frames.values() for a, b in pairwise(sorted(drive))]
+    return median(steps) if steps else 0
+
+
+def _parts_by_order(stems: list[str]) -> dict[str, str | None]:
+    count = len(stems)
+    if count < 3:
         raise UserError(
-            f"{len(stems)} distinct file names cannot be split into train, val and "
-            "test; at least 3 are needed"
+            f"{count} distinct file names cannot be split into train, val and test; "
+            "at least 3 are needed"
         )
     # Each part gets at least one name, however few there are.
-    train_end = min(max(round(TRAIN_UNTIL * len(stems)), 1), len(stems) - 2)
-    val_end = min(max(round(VAL_UNTIL * len(stems)), train_end + 1), len(stems) - 1)
-    part_of = {
-        stem: "train" if i < train_end else "val" if i < val_end else "test"
-        for i, stem in enumerate(stems)
-    }
-    for pair in pairs:
-        parts[part_of[pair.stem]].append(pair)
-    return parts
+    train_end = min(max(round(0.7 * count), 1), count - 2)
+    val_end = min(max(round(0.8 * count), train_end + 1), count - 1)
+    guard = GUARD if count >= 10 * GUARD else 0
+    part_of: dict[str, str | None] = {}
+    for i, stem in enumerate(stems):
+        if i < train_end:
+            part_of[stem] = "train" if i < train_end - guard else None
+        elif i < val_end:
+            part_of[stem] = "val" if i < max(val_end - guard, train_end + 1) else None
+        else:
+            part_of[stem] = "test"
+    return part_of
 
 
 def _in_order(stem: str) -> list[str | int]:

@@ -1,0 +1,101 @@
+"""Frames become batches: normalised, in order or shuffled, augmented."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from unet_tutorial.data.batches import (
+    GROUP,
+    MEAN,
+    STD,
+    Frames,
+    batches,
+    make_augmentation,
+)
+from unet_tutorial.data.cache import open_set
+from unet_tutorial.errors import UserError
+
+SIZE = (32, 48)
+
+
+@pytest.fixture
+def frames(town: Path) -> Frames:
+    opened = open_set(town, SIZE)
+    return opened.frames(opened.pairs)
+
+
+def shuffled(frames: Frames, seed: int, augment: str) -> list:
+    generator = torch.Generator().manual_seed(seed)
+    return list(batches(frames, 8, "cpu", generator, make_augmentation(augment, SIZE)))
+
+
+def test_batches_are_normalised_and_hold_every_frame_once(frames: Frames) -> None:
+    out = list(batches(frames, batch_size=4))
+    assert [len(image) for image, _ in out] == [4, 4, 4, 3]
+    image, mask = out[0]
+    assert image.dtype == torch.float32
+    assert image.is_contiguous(memory_format=torch.channels_last)
+    assert mask.dtype == torch.int64
+    back = image * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
+    expected = frames.images[:4].permute(0, 3, 1, 2).float()
+    torch.testing.assert_close(back * 255, expected, atol=1e-3, rtol=0)
+    masks = torch.cat([mask for _, mask in out])
+    assert torch.equal(masks, frames.masks.long())
+
+
+def test_a_shuffle_shows_every_frame_and_follows_the_seed(frames: Frames) -> None:
+    first, again, other = (shuffled(frames, seed, "none") for seed in (1, 1, 2))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again))
+    assert not torch.equal(first[0][0], other[0][0])
+    seen = torch.cat([mask for _, mask in first]).flatten(1).sum(1)
+    assert seen.sort().values.tolist() == (
+        frames.masks.long().flatten(1).sum(1).sort().values.tolist()
+    )
+
+
+def test_mirroring_turns_image_and_mask_together(frames: Frames) -> None:
+    straight = shuffled(frames, 3, "none")
+    turned = 0
+    mirrored = shuffled(frames, 3, "mirror")
+    for (image, mask), (other_image, other_mask) in zip(straight, mirrored):
+        for i in range(len(mask)):
+            if torch.equal(mask[i], other_mask[i]):
+                assert torch.equal(image[i], other_image[i])
+            else:
+                assert torch.equal(mask[i].flip(-1), other_mask[i])
+                assert torch.equal(image[i].flip(-1), other_image[i])
+                turned += 1
+    assert 0 < turned < 15
+
+
+def test_the_full_augmentation_keeps_sizes_classes_and_the_pixels_together() -> None:
+    # The green of each pixel tells its class, so that the two can be compared.
+    ids = torch.randint(0, 13, (16, *SIZE), dtype=torch.uint8)
+    ids = ids[:, ::8, ::8].repeat_interleave(8, 1).repeat_interleave(8, 2)
+    images = torch.stack([100 * torch.ones_like(ids), 10 + 10 * ids, ids * 0], dim=-1)
+    frames = Frames(images, ids, torch.arange(16))
+    generator = torch.Generator().manual_seed(0)
+    augment = make_augmentation("full", SIZE)
+    image, mask = next(batches(frames, 16, "cpu", generator, augment))
+    assert image.shape == (16, 3, *SIZE)
+    assert set(mask.unique().tolist()) <= set(range(13))
+    assert type(image) is type(mask) is torch.Tensor
+    for green, one_mask in zip(image[:, 1], mask):
+        together = torch.stack([green.flatten(), one_mask.flatten().float()])
+        assert torch.corrcoef(together)[0, 1] > 0.9
+    # Each group has a crop of its own.
+    assert not torch.equal(mask[0] == ids[0], mask[GROUP] == ids[GROUP])
+
+
+def test_augmenting_leaves_the_global_generator_alone(frames: Frames) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    shuffled(frames, 0, "full")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_an_unknown_augmentation_is_refused() -> None:
+    with pytest.raises(UserError, match="'rotate' is not known"):
+        make_augmentation("rotate", SIZE)
