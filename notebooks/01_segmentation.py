@@ -40,7 +40,7 @@ import numpy as np
 
 from unet_tutorial import classes, plots
 from unet_tutorial.town.render import render
-from unet_tutorial.town.scene import make_scene
+from unet_tutorial.town.scene import make_street
 
 
 def cars_in(rendering):
@@ -52,8 +52,7 @@ def cars_in(rendering):
 
 
 for number in range(200):
-    seed = (scene_seed, number)
-    scene = render(make_scene(seed), *scene_size, seed)
+    scene = render(make_street((scene_seed, number)), *scene_size)
     if len(cars_in(scene)) >= 3:
         break
 scene.image.shape, scene.mask.shape, scene.instances.shape

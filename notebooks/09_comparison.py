@@ -63,8 +63,9 @@ figure = plots.plot_losses(histories)
 #
 # ## Scores
 #
-# The first row is the baseline of {doc}`02_road_scenes`, which never looks at a
-# picture.
+# The first two rows are the baselines of {doc}`02_road_scenes`: the most frequent
+# class of each position, which never looks at a picture, and the most frequent class
+# of each colour and place, which looks at one pixel at a time.
 
 # %%
 import json
@@ -79,6 +80,7 @@ columns = ["miou", "dice", "pixel_accuracy", "lyft_score"]
 table = pd.DataFrame(
     {
         "most frequent": results["02_road_scenes"],
+        "by colour": results["02_road_scenes"]["by_colour"],
         "from scratch": results["07_scratch"]["test"],
         "ResNet34": results["08_resnet34"]["test"],
     }
@@ -97,7 +99,7 @@ table.astype(float).round(3).astype(object).fillna("")
 # part of the Lyft challenge's own score, from F scores of road and vehicle. It leaves
 # out the camera's own hood, which makes up most of the pixels of *Vehicles* in the
 # other scores: what it judges is the real cars. It does not compare with the
-# challenge's board, which was computed on other pictures. The baseline was not given
+# challenge's board, which was computed on other pictures. The baselines were not given
 # these two scores.
 
 # %% [markdown]

@@ -111,13 +111,22 @@ def data_make(
     flat: Annotated[
         bool, typer.Option("--flat", help="One folder instead of dataA to dataE.")
     ] = False,
+    frames: Annotated[
+        int,
+        typer.Option(help="Frames of a drive; with 1, each pair is another street."),
+    ] = 1,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="Also write the numbers of the things.")
+    ] = False,
 ) -> None:
     """Render the embedded data set: road scenes with masks in the Lyft layout."""
     from unet_tutorial.town.drive import make_town
 
     height_width = _parse_size(size)
     with _progress("rendering", count) as advance:
-        make_town(out, count, height_width, seed, flat, on_pair=advance)
+        make_town(
+            out, count, height_width, seed, frames, flat, instances, on_pair=advance
+        )
     console.print(f"{count} pairs in {out}")
 
 

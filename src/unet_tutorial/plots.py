@@ -25,32 +25,38 @@ plt.rcParams.update({"figure.dpi": 110, "figure.constrained_layout.use": True})
 
 
 def plot_grid(
-    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], classes: Classes = LYFT
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    classes: Classes | None = LYFT,
 ) -> Figure:
     """Pictures in rows, with titles over them and a legend of the classes below.
 
     Args:
         rows: RGB pictures [H, W, 3] uint8, or class ids [H, W], which are coloured.
         titles: one per column, or one per picture.
-        classes: what the ids mean.
+        classes: what the ids mean; None if there are none, for no legend.
     """
     columns = len(rows[0])
     height, width = rows[0][0].shape[:2]
     cell = WIDTH / max(columns, 2)
+    legend = 1.2 if classes is not None else 0.3
     figure, axes = plt.subplots(
         len(rows),
         columns,
-        figsize=(cell * columns, cell * height / width * len(rows) + 1.2),
+        figsize=(cell * columns, cell * height / width * len(rows) + legend),
         squeeze=False,
     )
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
             axis = axes[i, j]
-            axis.imshow(picture if picture.ndim == 3 else classes.colour(picture))
+            if picture.ndim == 2 and classes is not None:
+                picture = classes.colour(picture)
+            axis.imshow(picture)
             axis.set_axis_off()
             if i * columns + j < len(titles):
                 axis.set_title(titles[i * columns + j])
-    _class_legend(figure, classes)
+    if classes is not None:
+        _class_legend(figure, classes)
     return figure
 
 

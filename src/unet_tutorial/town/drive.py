@@ -5,16 +5,21 @@ import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from unet_tutorial.data.description import IMAGES, MASKS
 from unet_tutorial.data.pairs import write_mask, write_picture
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import read_json, write_json
-from unet_tutorial.town.render import render
-from unet_tutorial.town.scene import make_scene
+from unet_tutorial.town.render import render, view_along
+from unet_tutorial.town.scene import VIEW_DISTANCE, make_street
 
 DESCRIPTION = "town.json"
+STEP = 3.0  # metres from one frame of a drive to the next
 
 
 def make_town(
@@ -22,31 +27,43 @@ def make_town(
     count: int,
     size: tuple[int, int],
     seed: int,
+    frames: int = 1,
     flat: bool = False,
+    instances: bool = False,
     on_pair: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Render scenes and their masks, on all cores.
+    """Render pairs of picture and mask, on all cores.
 
     Writes ``dataA/CameraRGB/NAME.png`` (RGB) and ``dataA/CameraSeg/NAME.png``
-    (class id in the red channel) and so on to ``dataE``; with ``flat``, one
-    ``CameraRGB`` and ``CameraSeg``. A call that was interrupted goes on where
-    it stopped.
+    (class id in the red channel) and so on to ``dataE``. Names are those of the real
+    data: ``002_00_012`` is frame 12 of drive 2. A call that was interrupted goes on
+    where it stopped.
+
+    With one frame a drive, each pair shows another street. With more, the five folders
+    hold the same drives, each a little further along the street, as in the real data.
 
     Args:
         out: the folder, new or begun by the same call.
         count: number of pairs.
         size: height and width in pixels.
         seed: the same seed gives the same pairs, whatever the count.
+        frames: frames of each drive in each folder.
+        flat: one ``CameraRGB`` and ``CameraSeg`` instead of five; single frames only.
+        instances: also write ``CameraInstance/NAME.png``, 16 bits: 0 for ground and
+            sky, else the number of a thing.
         on_pair: called with the number of pairs that stand, after each.
 
     Raises:
         UserError: if ``out`` holds something else, or cannot be written.
     """
-    if count < 1 or min(size) < 16:
+    if count < 1 or min(size) < 16 or frames < 1:
         raise UserError(
-            f"{count} pairs of {size[0]}x{size[1]}: at least 1 pair of 16x16 is needed"
+            f"{count} pairs of {size[0]}x{size[1]}, {frames} frames a drive: at least "
+            "1 pair of 16x16 and 1 frame are needed"
         )
-    wanted = _describe(count, size, seed, flat)
+    if flat and frames > 1:
+        raise UserError("drives have five folders; leave out 'flat' or 'frames'")
+    wanted = _describe(count, size, seed, frames, flat, instances)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose another folder")
     if out.is_dir() and any(out.iterdir()) and _description_in(out) != wanted:
@@ -54,15 +71,14 @@ def make_town(
             f"{out}: already holds something else; choose another folder or delete it"
         )
     write_json(out / DESCRIPTION, wanted)
-    places = [_place(out, index, flat) for index in range(count)]
-    missing = [index for index, (_, mask) in enumerate(places) if not mask.exists()]
+    shots = [_Shot.of(index, seed, frames, flat) for index in range(count)]
+    missing = [shot for shot in shots if not shot.path(out, MASKS).exists()]
     on_pair(count - len(missing))
     with ProcessPoolExecutor(
         max_workers=min(os.cpu_count() or 1, max(len(missing), 1))
     ) as pool:
         jobs = [
-            pool.submit(_write_pair, *places[index], size, (seed, index))
-            for index in missing
+            pool.submit(_write_pair, out, shot, size, instances) for shot in missing
         ]
         try:
             for done, job in enumerate(
@@ -79,7 +95,8 @@ def renew_town(
     out: Path, count: int, size: tuple[int, int], seed: int, **options: Any
 ) -> None:
     """:func:`make_town`, but what another call or version made is replaced."""
-    if _description_in(out) not in (None, _describe(count, size, seed, flat=False)):
+    wanted = _describe(count, size, seed, options.get("frames", 1), False, False)
+    if _description_in(out) not in (None, wanted):
         shutil.rmtree(out)
     make_town(out, count, size, seed, **options)
 
@@ -90,10 +107,15 @@ def is_town(folder: Path) -> bool:
 
 
 def _describe(
-    count: int, size: tuple[int, int], seed: int, flat: bool
+    count: int,
+    size: tuple[int, int],
+    seed: int,
+    frames: int,
+    flat: bool,
+    instances: bool,
 ) -> dict[str, Any]:
     source = hashlib.sha256()
-    for name in ("scene.py", "render.py"):
+    for name in ("palette.yaml", "scene.py", "texture.py", "render.py"):
         source.update((Path(__file__).parent / name).read_bytes())
     return {
         "what": "rendered road scenes, made by unet_tutorial",
@@ -101,7 +123,9 @@ def _describe(
         "height": size[0],
         "width": size[1],
         "seed": seed,
+        "frames": frames,
         "flat": flat,
+        "instances": instances,
         "generator": source.hexdigest()[:12],
     }
 
@@ -110,16 +134,42 @@ def _description_in(folder: Path) -> dict[str, Any] | None:
     return read_json(folder / DESCRIPTION) if is_town(folder) else None
 
 
-def _place(out: Path, index: int, flat: bool) -> tuple[Path, Path]:
-    folder = out if flat else out / f"data{'ABCDE'[index % 5]}"
-    name = f"{index:05d}.png"
-    return folder / "CameraRGB" / name, folder / "CameraSeg" / name
+@dataclass(frozen=True)
+class _Shot:
+    """A pair to be made: its street, how far along, and where it goes."""
+
+    seed: tuple[int, int]
+    length: float
+    z: float
+    folder: str
+    name: str
+
+    @staticmethod
+    def of(index: int, seed: int, frames: int, flat: bool) -> "_Shot":
+        if frames == 1:
+            drive, frame, part, way = index, 0, index % 5, 0.0
+        else:
+            drive, rest = divmod(index, 5 * frames)
+            frame, part = divmod(rest, 5)
+            way = STEP * frames
+        return _Shot(
+            (seed, drive),
+            VIEW_DISTANCE + way,
+            STEP * (frame + part / 5) if way else 0.0,
+            "" if flat else f"data{'ABCDE'[part]}",
+            f"{drive:03d}_00_{frame:03d}.png",
+        )
+
+    def path(self, out: Path, kind: str) -> Path:
+        return out / self.folder / kind / self.name
 
 
-def _write_pair(
-    image: Path, mask: Path, size: tuple[int, int], seed: tuple[int, int]
-) -> None:
-    rendering = render(make_scene(seed), *size, seed)
+def _write_pair(out: Path, shot: _Shot, size: tuple[int, int], instances: bool) -> None:
+    street = make_street(shot.seed, shot.length)
+    rendering = render(street, *size, view_along(street, shot.z))
     # The mask comes last: where it stands, the pair is whole.
-    write_picture(image, rendering.image)
-    write_mask(mask, rendering.mask)
+    write_picture(shot.path(out, IMAGES), rendering.image)
+    if instances:
+        ids = rendering.instances.astype(np.uint16)
+        write_picture(shot.path(out, "CameraInstance"), ids)
+    write_mask(shot.path(out, MASKS), rendering.mask)

@@ -1,630 +1,514 @@
-"""What stands where: a street as a list of things made of flat faces.
+"""What stands where: a street as strips of ground and things made of flat faces.
 
-Metres; x to the right, y up from the road, z forwards from the camera. The
-street runs straight along z: the renderer bends it. To add a kind of thing,
-write a function that returns a :class:`Thing` and place it in
-:func:`make_scene`.
+Metres; x to the right of the middle of the road, y up, z along the road. The street
+runs straight along z: the renderer bends it. Colours, shapes and light come from
+``palette.yaml``. To add a kind of thing, write a function that returns a
+:class:`Thing` and place it in :func:`_roadside`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 
 from unet_tutorial import classes
 
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]
+Span = tuple[float, float]
 
-# Measured on frames of the real set: the camera drives on the right of two lanes.
-LEFT_KERB, CENTRE_LINE, RIGHT_KERB = -6.6, -2.4, 1.95
-PAVEMENT_WIDTH = 4.5
 VIEW_DISTANCE = 150.0
-GREY, DARK, GLASS = (0.45, 0.45, 0.46), (0.06, 0.06, 0.07), (0.13, 0.17, 0.21)
-SILL = (0.68, 0.66, 0.62)
+KERB_HEIGHT = 0.12
+STOREY, BAY = 3.0, 2.8  # height and width of a house's window field
+PALETTE = yaml.safe_load((Path(__file__).parent / "palette.yaml").read_text())
 
 
 @dataclass
 class Face:
-    """A flat polygon.
+    """A flat polygon: ``points`` [N, 3], a colour 0 to 1, and the name of a pattern.
 
-    ``points`` is [N, 3]. ``lit`` faces are shaded by their slope to the light;
-    foliage and people are not. ``painted`` faces are colour only and leave the
-    mask as it is: shadows, for example.
+    Patterns are those of :mod:`unet_tutorial.town.texture`. ``lit`` faces are shaded by
+    their slope to the light and hidden from behind; leaves and people are not.
     """
 
     points: np.ndarray
     colour: Colour
+    pattern: str = "plain"
     lit: bool = True
-    painted: bool = False
 
 
 @dataclass
 class Thing:
-    """An object of one class: the faces it is made of, drawn from far to near."""
+    """An object of one class; it may move along z, in metres per second.
+
+    Its faces are drawn from far to near, or in their own order if it is ``whole``, as
+    small things are whose details lie upon larger faces.
+    """
 
     class_id: int
     faces: list[Face] = field(default_factory=list)
-
-    @property
-    def distance(self) -> float:
-        return float(np.mean([face.points[:, 2].mean() for face in self.faces]))
+    speed: float = 0.0
+    whole: bool = False
 
 
 @dataclass(frozen=True)
-class Weather:
-    """Light and air. Colours are 0 to 1; the sun's direction points towards it."""
+class Strip:
+    """Ground between two values of x and z; ``y`` are the heights of its two sides."""
 
-    zenith: Colour
-    horizon: Colour
-    light: Colour
-    sun: Colour
-    ambient: float
-    haze_distance: float
-    clouds: float
-    wet: float
-
-
-WEATHERS = {
-    "noon": Weather(
-        zenith=(0.30, 0.44, 0.66),
-        horizon=(0.72, 0.80, 0.87),
-        light=(1.0, 0.98, 0.94),
-        sun=(0.4, 0.7, -0.6),
-        ambient=0.5,
-        haze_distance=400.0,
-        clouds=0.35,
-        wet=0.0,
-    ),
-    "overcast": Weather(
-        zenith=(0.46, 0.50, 0.54),
-        horizon=(0.68, 0.71, 0.73),
-        light=(0.74, 0.77, 0.80),
-        sun=(0.3, 0.85, -0.4),
-        ambient=0.65,
-        haze_distance=220.0,
-        clouds=0.6,
-        wet=0.0,
-    ),
-    "rain": Weather(
-        zenith=(0.32, 0.35, 0.38),
-        horizon=(0.55, 0.58, 0.60),
-        light=(0.50, 0.53, 0.57),
-        sun=(0.3, 0.85, -0.4),
-        ambient=0.65,
-        haze_distance=130.0,
-        clouds=0.7,
-        wet=0.55,
-    ),
-    "dusk": Weather(
-        zenith=(0.34, 0.34, 0.42),
-        horizon=(0.95, 0.76, 0.52),
-        light=(0.78, 0.62, 0.50),
-        sun=(-0.7, 0.35, -0.6),
-        ambient=0.42,
-        haze_distance=260.0,
-        clouds=0.6,
-        wet=0.15,
-    ),
-}
+    class_id: int
+    x: Span
+    y: Span
+    z: Span
+    colour: Colour
+    pattern: str
 
 
 @dataclass
-class Scene:
-    """One view: the ground's things in drawing order, the others, and the road's bend.
+class Street:
+    """A street and its light.
 
-    ``bend`` is the road's curvature sideways and ``slope`` its curvature
-    upwards, both in 1/m.
+    ``seed`` decided it, and decides how surfaces look; ``width`` is that of half the
+    road; ``weather`` is one of the palette's; ``sun`` [3] points to the sun; ``bend``
+    and ``slope`` are the largest curvatures sideways and upwards, in 1/m.
     """
 
-    ground: list[Thing]
+    seed: tuple[int, ...]
+    width: float
+    ground: list[Strip]
     things: list[Thing]
-    weather: Weather
+    weather: dict[str, Any]
+    sun: np.ndarray
     bend: float
     slope: float
+    phase: float
+
+    def curvature(self, z: float) -> tuple[float, float]:
+        """Sideways and upwards where the camera stands, in 1/m."""
+        wave = float(np.sin(z / 90 + self.phase))
+        return self.bend * wave, self.slope * wave
 
 
-# --- solids -------------------------------------------------------------------
+def paint(rng, name: str, vary: float = 0.1) -> Colour:
+    """One of the palette's colours of a name, a little lighter or darker."""
+    colour = PALETTE["colours"][name][rng.integers(len(PALETTE["colours"][name]))]
+    shift = 1 + rng.normal(0, vary) + rng.normal(0, vary / 3, 3)
+    return tuple(np.clip(np.array(colour) * shift, 0.01, 1).tolist())
 
 
-def quad(
-    a: tuple, b: tuple, c: tuple, d: tuple, colour: Colour, lit: bool = True
-) -> Face:
-    return Face(np.array([a, b, c, d], dtype=float), colour, lit)
+# --- solids -------------------------------------------------------------------------
 
 
-def prism(
-    profile: list[tuple[float, float]], x0: float, x1: float, colour: Colour
-) -> list[Face]:
-    """A solid with the same (z, y) outline, counter-clockwise, from x0 to x1."""
-    near = [(x0, y, z) for z, y in profile]
-    far = [(x1, y, z) for z, y in profile]
-    faces = [
-        Face(np.array(near, float), colour),
-        Face(np.array(far[::-1], float), colour),
-    ]
-    for i in range(len(profile)):
-        j = (i + 1) % len(profile)
-        faces.append(quad(near[j], near[i], far[i], far[j], colour))
-    return faces
+def flat(points: list, colour: Colour, pattern: str = "plain", lit=False) -> Face:
+    return Face(np.array(points, dtype=float), colour, pattern, lit)
 
 
-def box(
-    x0: float, x1: float, y0: float, y1: float, z0: float, z1: float, colour: Colour
-):
-    return prism([(z0, y0), (z1, y0), (z1, y1), (z0, y1)], x0, x1, colour)
+def prism(outline: list, x: Span, colour: Colour, pattern: str = "plain") -> list[Face]:
+    """A solid with the same (z, y) outline, counter-clockwise, between two x."""
+    near = [(x[0], y, z) for z, y in outline]
+    far = [(x[1], y, z) for z, y in outline]
+    rim = zip(near, near[1:] + near[:1], far[1:] + far[:1], far)
+    sides = [near, far[::-1], *([b, a, d, c] for a, b, c, d in rim)]
+    return [flat(side, colour, pattern, lit=True) for side in sides]
 
 
-def blob(
-    rng, x: float, y: float, z: float, width: float, height: float, colour: Colour
-) -> Face:
-    """An irregular round patch that faces the camera."""
-    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-    radii = rng.uniform(0.7, 1.1, angles.size)
-    outline = [
-        x + width / 2 * radii * np.cos(angles),
-        y + height / 2 * radii * np.sin(angles),
-        np.full_like(angles, z),
-    ]
-    return Face(np.stack(outline, axis=1), colour, lit=False)
+def box(x: Span, y: Span, z: Span, colour: Colour, pattern: str = "plain"):
+    """A solid between two values of each coordinate."""
+    outline = [(z[0], y[0]), (z[1], y[0]), (z[1], y[1]), (z[0], y[1])]
+    return prism(outline, span(*x), colour, pattern)
 
 
-def shadow(x0: float, x1: float, z0: float, z1: float) -> Face:
-    ground = [(x0, 0.01, z0), (x1, 0.01, z0), (x1, 0.01, z1), (x0, 0.01, z1)]
-    return Face(np.array(ground, float), (0.07, 0.07, 0.08), lit=False, painted=True)
+def post(x: float, z: float, radius: float, height: float, colour: Colour):
+    return box(around(x, radius), (0, height), around(z, radius), colour)
 
 
-def _span(side: int, near: float, far: float) -> tuple[float, float]:
-    """From left to right, what lies between two distances to one side."""
-    left, right = sorted((side * near, side * far))
-    return left, right
+def across(x: Span, y: Span, z: float, colour: Colour) -> Face:
+    """A rectangle that faces the camera."""
+    (x0, x1), (y0, y1) = x, y
+    return flat([(x0, y0, z), (x0, y1, z), (x1, y1, z), (x1, y0, z)], colour)
 
 
-def vary(rng, colour: Colour, by: float = 0.06) -> Colour:
-    r, g, b = np.clip(
-        np.array(colour) + rng.normal(0, by / 2) + rng.normal(0, by / 3, 3), 0, 1
-    )
-    return float(r), float(g), float(b)
+def disc(rng, centre: tuple, width: float, height: float, colour: Colour) -> Face:
+    """A round patch that faces the camera."""
+    angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    x, y = width / 2 * np.cos(angles), height / 2 * np.sin(angles)
+    return Face(np.stack([x, y, 0 * x], axis=1) + centre, colour, lit=False)
 
 
-def pick(rng, *colours: Colour) -> Colour:
-    return vary(rng, colours[rng.integers(len(colours))])
+def foliage(rng, centre: tuple, width: float, height: float, colour: Colour) -> Face:
+    """A ragged patch of leaves that faces the camera."""
+    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    radii = 1 + 0.45 * rng.uniform(-1, 0.6, 40)
+    x, y = width / 2 * radii * np.cos(angles), height / 2 * radii * np.sin(angles)
+    return Face(np.stack([x, y, 0 * x], axis=1) + centre, colour, "leaves", lit=False)
 
 
-# --- things -------------------------------------------------------------------
+def around(middle: float, by: float) -> Span:
+    return middle - by, middle + by
 
 
-def strip(class_id: int, x0: float, x1: float, colour: Colour) -> Thing:
-    """A band of ground up to the horizon, in pieces that can follow a bend."""
-    edges = np.geomspace(0.6, VIEW_DISTANCE * 3, 40)
-    return Thing(
-        class_id,
-        [
-            quad((x0, 0, a), (x1, 0, a), (x1, 0, b), (x0, 0, b), colour, lit=False)
-            for a, b in pairwise(edges)
-        ],
-    )
+def span(a: float, b: float) -> Span:
+    return (a, b) if a < b else (b, a)
 
 
-def house(rng, side: int, x: float, z: float, length: float) -> Thing:
-    """A house whose front stands at distance x to one side (-1 left, 1 right)."""
-    storeys, storey = int(rng.integers(1, 5)), 3.0
-    height, depth = storeys * storey, rng.uniform(7, 12)
-    colour = pick(
-        rng,
-        (0.62, 0.58, 0.50),
-        (0.55, 0.38, 0.30),
-        (0.42, 0.45, 0.50),
-        (0.72, 0.70, 0.66),
-    )
-    x0, x1 = _span(side, x, x + depth)
-    faces = box(x0, x1, 0, height, z, z + length, colour)
-    if storeys <= 2:
-        ridge = [
-            (z - 0.4, height),
-            (z + length + 0.4, height),
-            (z + length / 2, height + 2.4),
-        ]
-        faces += prism(
-            ridge, x0 - 0.4, x1 + 0.4, pick(rng, (0.40, 0.22, 0.16), (0.25, 0.25, 0.28))
-        )
-    else:
-        roof = vary(rng, DARK)
-        faces += box(
-            x0 - 0.3, x1 + 0.3, height, height + 0.4, z - 0.3, z + length + 0.3, roof
-        )
-    front = side * (x - 0.03)
-    for level in range(storeys):
-        y = level * storey + 1.0
-        for start in np.arange(z + 1.0, z + length - 1.5, 2.8):
-            opening = (y - 1.0, 2.1) if level == 0 and rng.random() < 0.2 else (y, 1.4)
-            for grow, fill in ((0.12, SILL), (0.0, vary(rng, GLASS, 0.1))):
-                faces.append(
-                    _upright(
-                        side,
-                        front,
-                        opening[0] - grow,
-                        opening[0] + opening[1] + grow,
-                        start - grow,
-                        start + 1.3 + grow,
-                        fill,
-                    )
-                )
-        for start in np.arange(x0 + 0.8, x1 - 1.5, 2.8):
-            faces.append(
-                _facing_us(
-                    start, start + 1.3, y, y + 1.4, z - 0.03, vary(rng, GLASS, 0.1)
-                )
-            )
-    return Thing(classes.BUILDINGS, faces)
+def pieces(z: float, length: float, size: float = 3.0) -> list[Span]:
+    """Cut a length into pieces that can follow a bend."""
+    edges = np.linspace(z, z + length, max(round(length / size), 1) + 1).tolist()
+    return list(pairwise(edges))
 
 
-def _upright(
-    side: int, x: float, y0: float, y1: float, z0: float, z1: float, colour: Colour
-) -> Face:
-    """A flat piece that faces the road from one side."""
-    corners = [(x, y0, z1), (x, y0, z0), (x, y1, z0), (x, y1, z1)]
-    return Face(np.array(corners if side < 0 else corners[::-1], float), colour)
+# --- things beside the road: side is -1 for left and 1 for right, x the distance ------
 
 
-def _facing_us(
-    x0: float, x1: float, y0: float, y1: float, z: float, colour: Colour
-) -> Face:
-    """A flat piece across the road."""
-    return quad((x0, y0, z), (x0, y1, z), (x1, y1, z), (x1, y0, z), colour)
+def house(rng, side: int, x: float, z: float, length: float) -> list[Thing]:
+    """In bays, so that a tree may stand before one and behind the next."""
+    storeys = int(rng.choice(5, p=[0.2, 0.3, 0.2, 0.2, 0.1])) + 1
+    height, front, back = storeys * STOREY, side * x, side * (x + rng.uniform(7, 12))
+    plaster, roof, sill = (paint(rng, name) for name in ("plaster", "roof", "sill"))
+    pattern = "facade" if rng.random() < 0.75 else "brick facade"
+    balconies = storeys > 2 and rng.random() < 0.5
+    ridge = ((front + back) / 2, height + 2.6)
+    thing = Thing(classes.BUILDINGS)
+    for bay, z0 in enumerate(np.arange(z, z + length - BAY, BAY)):
+        z1 = z0 + BAY
+        thing.faces += box((front, back), (0, height), (z0, z1), plaster, pattern)
+        if storeys <= 2:
+            eaves = (front - side * 0.5, height - 0.2)
+            slope = [(*eaves, z0), (*eaves, z1), (*ridge, z1), (*ridge, z0)]
+            thing.faces.append(flat(slope[::-side], roof, "tiles", lit=True))
+            if bay == 0:
+                gable = [(front, height, z0), (*ridge, z0), (back, height, z0)]
+                thing.faces.append(flat(gable[::side], plaster, "plaster", lit=True))
+        else:
+            edge = (front - side * 0.4, back)
+            thing.faces += box(edge, (height, height + 0.4), (z0, z1), roof)
+        for level in range(1, storeys) if balconies and bay % 2 else ():
+            rail, floor = (front - side * 1.1, front), level * STOREY
+            around_it = (z0 + 0.2, z1 - 0.2)
+            thing.faces += box(rail, (floor, floor + 0.9), around_it, sill)
+    return [thing]
 
 
-def wall(rng, side: int, x: float, z: float, length: float) -> Thing:
-    colour = pick(rng, (0.55, 0.53, 0.50), (0.50, 0.36, 0.30), (0.66, 0.64, 0.60))
-    height = rng.uniform(0.8, 2.4)
-    x0, x1 = _span(side, x, x + 0.3)
-    faces = box(x0, x1, 0, height, z, z + length, colour)
-    return Thing(
-        classes.WALLS,
-        faces + box(x0 - 0.06, x1 + 0.06, height, height + 0.12, z, z + length, SILL),
-    )
+def wall(rng, side: int, x: float, z: float, length: float) -> list[Thing]:
+    stone, sill, height = paint(rng, "stone"), paint(rng, "sill"), rng.uniform(0.8, 2.4)
+    body, cap = (side * x, side * (x + 0.3)), (side * (x - 0.06), side * (x + 0.36))
+    thing = Thing(classes.WALLS)
+    for piece in pieces(z, length):
+        thing.faces += box(body, (0, height), piece, stone, "brick")
+        thing.faces += box(cap, (height, height + 0.12), piece, sill)
+    return [thing]
 
 
-def fence(rng, side: int, x: float, z: float, length: float) -> Thing:
-    colour = pick(rng, (0.35, 0.27, 0.20), (0.22, 0.23, 0.24), (0.75, 0.74, 0.70))
-    height = rng.uniform(1.0, 1.5)
-    faces = []
-    for start in np.arange(z, z + length, 1.5):
-        faces += box(
-            side * x - 0.05, side * x + 0.05, 0, height, start, start + 0.1, colour
-        )
-    for y in (0.45, height - 0.1):
-        faces += box(
-            side * x - 0.03, side * x + 0.03, y, y + 0.09, z, z + length, colour
-        )
-    return Thing(classes.FENCES, faces)
+def fence(rng, side: int, x: float, z: float, length: float) -> list[Thing]:
+    colour, height = paint(rng, "fence"), rng.uniform(0.9, 1.4)
+    gap = 0.35 if rng.random() < 0.5 else 1.6
+    thing = Thing(classes.FENCES)
+    for piece in pieces(z, length):
+        for y in (0.4, height - 0.1):
+            thing.faces += box(around(side * x, 0.03), (y, y + 0.09), piece, colour)
+        for start in np.arange(*piece, gap):
+            thing.faces += post(side * x, start, 0.045, height, colour)
+    return [thing]
 
 
-def hedge(rng, side: int, x: float, z: float, length: float) -> Thing:
-    height = rng.uniform(0.7, 1.6)
-    x0, x1 = _span(side, x, x + 0.8)
-    return Thing(
-        classes.VEGETATION,
-        box(x0, x1, 0, height, z, z + length, vary(rng, (0.10, 0.24, 0.08))),
-    )
+def hedge(rng, side: int, x: float, z: float, length: float) -> list[Thing]:
+    green, height = paint(rng, "hedge"), rng.uniform(0.7, 1.8)
+    thing = Thing(classes.VEGETATION)
+    for piece in pieces(z, length, 1.5):
+        body = (side * x, side * (x + 0.9))
+        thing.faces += box(body, (0, height), piece, green, "leaves")
+        top = (side * (x + 0.3), height, sum(piece) / 2)
+        thing.faces.append(foliage(rng, top, 1.3, 0.6, green))
+    return [thing]
 
 
 def tree(rng, x: float, z: float) -> Thing:
-    height, width = rng.uniform(5, 11), rng.uniform(3.5, 7.0)
-    bark, leaf = (
-        vary(rng, (0.20, 0.15, 0.10)),
-        pick(rng, (0.10, 0.23, 0.07), (0.16, 0.28, 0.09), (0.08, 0.17, 0.07)),
+    """A trunk and a crown of ragged patches: round, tall as a poplar, or a conifer."""
+    kinds = [(9, 7, 0.35), (12, 4.5, 0.15), (11, 5, 0.08)]
+    height, width, low = kinds[rng.choice(3, p=[0.7, 0.15, 0.15])]
+    height, conifer, leaf = (
+        height * rng.uniform(0.6, 1.3),
+        low < 0.1,
+        paint(rng, "leaf"),
     )
-    trunk = box(x - 0.14, x + 0.14, 0, height * 0.6, z, z + 0.28, bark)
-    crown = []
-    for _ in range(26):
-        up, out = rng.uniform(-0.5, 0.5), rng.normal(0, 0.2)
-        shade = 0.75 + 0.5 * (up + 0.5)
-        colour = vary(rng, (leaf[0] * shade, leaf[1] * shade, leaf[2] * shade), 0.04)
-        crown.append(
-            blob(
-                rng,
-                x + out * width * 1.4,
-                height * (0.68 + 0.42 * up),
-                z + rng.uniform(-1, 1),
-                width * 0.42,
-                height * 0.22,
-                colour,
-            )
-        )
-    return Thing(
-        classes.VEGETATION,
-        [shadow(x - width / 3, x + width / 3, z - 1, z + 1), *trunk, *crown],
-    )
-
-
-def palm(rng, x: float, z: float) -> Thing:
-    height = rng.uniform(6, 9)
-    leaf = vary(rng, (0.14, 0.27, 0.10))
-    faces = box(
-        x - 0.11, x + 0.11, 0, height, z, z + 0.22, vary(rng, (0.33, 0.27, 0.20))
-    )
-    for angle in np.linspace(-0.35, np.pi + 0.35, 9):
-        tip = (x + 2.1 * np.cos(angle), height + 1.1 * np.sin(angle) - 0.5, z)
-        middle = (x + 1.1 * np.cos(angle), height + 0.5 + 0.7 * np.sin(angle), z)
-        below = (middle[0], middle[1] - 0.35, z)
-        faces.append(
-            quad((x, height, z), middle, tip, below, vary(rng, leaf, 0.04), lit=False)
-        )
+    faces = post(x, z, 0.16, height * 0.6, paint(rng, "bark"))
+    for up in np.sort(rng.uniform(0, 1, 36)):
+        round_here = np.sqrt(max(1 - (1.7 * up - 0.75) ** 2, 0.05))
+        spread = 1 - up if conifer else round_here
+        out = rng.uniform(-0.5, 0.5) * width * spread * 0.75
+        centre = (x + out, height * (low + up * (1 - low)), z + rng.uniform(-1.2, 1.2))
+        size = width * (0.18 + 0.24 * spread) * rng.uniform(0.6, 1.2)
+        shade = rng.uniform(0.6, 1.0) + 0.5 * up
+        colour = tuple(shade * part for part in leaf)
+        faces.append(foliage(rng, centre, size, 0.8 * size, colour))
     return Thing(classes.VEGETATION, faces)
 
 
-def lamp(rng, side: int, x: float, z: float) -> Thing:
-    height = rng.uniform(5.5, 7.5)
-    colour = vary(rng, GREY)
-    arm = _span(side, x, x - 1.6)
-    faces = box(side * x - 0.09, side * x + 0.09, 0, height, z, z + 0.18, colour)
-    faces += box(*arm, height - 0.14, height, z, z + 0.14, colour)
-    return Thing(
-        classes.POLES,
-        faces
-        + box(arm[0], arm[0] + 0.5, height - 0.25, height - 0.1, z, z + 0.2, SILL),
-    )
+def palm(rng, x: float, z: float) -> Thing:
+    height, leaf = rng.uniform(6, 10), paint(rng, "leaf")
+    faces = post(x, z, 0.13, height, paint(rng, "bark"))
+    for angle in np.linspace(-0.4, np.pi + 0.4, 10) + rng.normal(0, 0.12, 10):
+        reach, top = rng.uniform(1.6, 2.6), height + 0.9 * np.sin(angle) + 0.2
+        middle, tip = x + 0.55 * reach * np.cos(angle), x + reach * np.cos(angle)
+        fan = [(x, height, z), (middle, top, z), (tip, top - rng.uniform(0.3, 1.2), z)]
+        faces.append(flat([*fan, (middle, top - 0.4, z)], leaf, "leaves"))
+    return Thing(classes.VEGETATION, faces)
+
+
+def bush(rng, x: float, z: float) -> Thing:
+    thing, size = Thing(classes.VEGETATION), rng.uniform(0.8, 2.2)
+    for up in (0.45, 0.3, 0.3):
+        centre = (x + rng.normal(0, size / 4), size * up, z + rng.normal(0, 0.3))
+        thing.faces.append(foliage(rng, centre, size, 0.8 * size, paint(rng, "hedge")))
+    return thing
+
+
+def lamp(rng, side: int, x: float, z: float) -> list[Thing]:
+    height, colour = rng.uniform(5.0, 7.5), paint(rng, "pole")
+    reach = side * (x - rng.uniform(1.2, 2.0))
+    arm, head = (side * x, reach), (reach, reach + side * 0.6)
+    faces = post(side * x, z, 0.09, height, colour)
+    faces += box(arm, (height - 0.12, height), around(z, 0.06), colour)
+    faces += box(head, (height - 0.22, height - 0.06), around(z, 0.12), colour)
+    return [Thing(classes.POLES, faces)]
 
 
 def sign(rng, side: int, x: float, z: float) -> list[Thing]:
     """A traffic sign and its pole: two things, since they are two classes."""
-    x, top = side * x, rng.uniform(2.1, 2.9)
-    pole = Thing(classes.POLES, box(x - 0.04, x + 0.04, 0, top, z, z + 0.08, GREY))
-    corners = int(rng.choice([3, 4, 8, 20]))
-    turn = np.pi / corners - np.pi / 2
-    colour = pick(rng, (0.75, 0.10, 0.10), (0.10, 0.25, 0.65), (0.90, 0.72, 0.10))
+    x, top, corners = side * x, rng.uniform(2.0, 2.7), int(rng.choice([3, 4, 8, 20]))
+    angles = np.pi / corners - np.pi / 2 + np.arange(corners) * 2 * np.pi / corners
     plate = []
-    for radius, fill, forward in ((0.40, (0.9, 0.9, 0.9), 0.02), (0.33, colour, 0.03)):
-        angles = turn + np.arange(corners) * 2 * np.pi / corners
-        rim = [
-            (x + radius * np.cos(a), top + radius * np.sin(a), z - forward)
-            for a in angles
-        ]
-        plate.append(Face(np.array(rim), fill, lit=False))
-    return [pole, Thing(classes.TRAFFIC_SIGNS, plate)]
+    for r, colour, before in ((0.38, "white", 0.06), (0.31, "sign", 0.07)):
+        rim = [(x + r * np.cos(a), top + r * np.sin(a), z - before) for a in angles]
+        plate.append(flat(rim, paint(rng, colour)))
+    pole = Thing(classes.POLES, post(x, z, 0.04, top, paint(rng, "pole")))
+    return [pole, Thing(classes.TRAFFIC_SIGNS, plate, whole=True)]
 
 
 def traffic_light(rng, side: int, x: float, z: float) -> list[Thing]:
-    x = side * x
-    pole = Thing(classes.POLES, box(x - 0.07, x + 0.07, 0, 3.2, z, z + 0.14, GREY))
-    lamps = box(x - 0.2, x + 0.2, 2.4, 3.4, z - 0.3, z - 0.05, (0.72, 0.55, 0.10))
-    lit = int(rng.integers(3))
-    for i, colour in enumerate(
-        [(0.95, 0.12, 0.10), (0.95, 0.70, 0.15), (0.15, 0.90, 0.30)]
-    ):
-        bulb = blob(
-            rng, x, 3.2 - 0.3 * i, z - 0.31, 0.26, 0.26, colour if i == lit else DARK
-        )
-        lamps.append(bulb)
-    return [pole, Thing(classes.TRAFFIC_SIGNS, lamps)]
+    x, lit = side * x, int(rng.integers(3))
+    case = paint(rng, "traffic light")
+    faces = box(around(x, 0.2), (2.4, 3.4), (z - 0.3, z - 0.05), case)
+    for i, colour in enumerate([(1.0, 0.1, 0.1), (1.0, 0.65, 0.1), (0.1, 0.95, 0.3)]):
+        shown = colour if i == lit else paint(rng, "dark")
+        faces.append(disc(rng, (x, 3.2 - 0.3 * i, z - 0.31), 0.24, 0.24, shown))
+    pole = Thing(classes.POLES, post(x, z, 0.07, 3.2, paint(rng, "pole")))
+    return [pole, Thing(classes.TRAFFIC_SIGNS, faces, whole=True)]
 
 
-def vehicle(rng, x: float, z: float, towards: bool) -> Thing:
-    """A car, a van or a small lorry; ``towards`` shows its front."""
-    kind = rng.choice(["car", "van", "lorry"], p=[0.7, 0.2, 0.1])
-    width, length, body, roof = {
-        "car": (1.75, 4.2, 0.95, 1.48),
-        "van": (1.9, 4.8, 1.10, 2.1),
-        "lorry": (2.2, 6.5, 1.15, 2.9),
-    }[str(kind)]
-    colour = pick(
-        rng,
-        (0.75, 0.75, 0.76),
-        (0.55, 0.06, 0.06),
-        (0.10, 0.22, 0.48),
-        (0.09, 0.09, 0.10),
-        (0.78, 0.62, 0.12),
-        (0.16, 0.33, 0.25),
-    )
-    x0, x1 = x - width / 2, x + width / 2
-    faces = [shadow(x0 - 0.15, x1 + 0.15, z - 0.2, z + length + 0.2)]
-    for wheel in (z + length * 0.74, z + length * 0.08):
-        for left in (x0 + 0.02, x1 - 0.24):
-            faces += box(left, left + 0.22, 0, 0.62, wheel, wheel + 0.62, DARK)
-    faces += box(x0, x1, 0.28, body, z, z + length, colour)
-    slant = 0.0 if kind == "lorry" else 0.45
-    cabin = [
-        (z + 0.3, body),
-        (z + length * 0.75, body),
-        (z + length * 0.75 - 2 * slant, roof),
-        (z + 0.3 + slant, roof),
-    ]
-    faces += prism(cabin, x0 + 0.1, x1 - 0.1, colour)
-    pane = [(x0 + 0.25, body + 0.06, z + 0.3), (x1 - 0.25, body + 0.06, z + 0.3)]
-    top = [
-        (x1 - 0.32, roof - 0.1, z + 0.28 + slant),
-        (x0 + 0.32, roof - 0.1, z + 0.28 + slant),
-    ]
-    faces.append(
-        Face(np.array([*pane, *top], float)[::-1] - (0, 0, 0.03), vary(rng, GLASS))
-    )
-    for side, edge in ((1, x0 + 0.08), (-1, x1 - 0.08)):
-        faces.append(
-            _upright(
-                side,
-                edge,
-                body + 0.06,
-                roof - 0.12,
-                z + 0.5 + slant,
-                z + length * 0.7 - 2 * slant,
-                GLASS,
-            )
-        )
-    light = (0.95, 0.93, 0.80) if towards else (0.70, 0.05, 0.05)
-    for left in (x0 + 0.08, x1 - 0.38):
-        faces.append(_facing_us(left, left + 0.3, 0.62, 0.82, z - 0.03, light))
-    return Thing(classes.VEHICLES, faces)
+def bench(rng, side: int, x: float, z: float) -> list[Thing]:
+    wood, dark = paint(rng, "wood"), paint(rng, "dark")
+    seat, back = (side * x, side * (x + 0.5)), (side * (x + 0.42), side * (x + 0.5))
+    faces = box(seat, (0.38, 0.48), (z, z + 1.7), wood)
+    faces += box(back, (0.48, 0.95), (z, z + 1.7), wood)
+    for leg in (z + 0.1, z + 1.5):
+        faces += box(seat, (0, 0.38), (leg, leg + 0.1), dark)
+    return [Thing(classes.OTHER, faces)]
+
+
+def bus_shelter(rng, side: int, x: float, z: float) -> list[Thing]:
+    frame, roof = paint(rng, "shelter"), (side * x, side * (x + 1.4))
+    faces = box((side * (x + 1.3), roof[1]), (0, 2.3), (z, z + 3.4), frame)
+    faces += box(roof, (2.3, 2.5), (z, z + 3.4), frame)
+    for corner in (z, z + 3.3):
+        faces += post(side * x, corner, 0.05, 2.3, frame)
+    return [Thing(classes.OTHER, faces)]
+
+
+def litter_bin(rng, side: int, x: float, z: float) -> list[Thing]:
+    radius, height = rng.uniform(0.15, 0.35), rng.uniform(0.6, 1.1)
+    faces = post(side * x, z, radius, height, paint(rng, "bin"))
+    return [Thing(classes.OTHER, faces)]
 
 
 def pedestrian(rng, x: float, z: float) -> Thing:
-    tall, stride = rng.uniform(1.55, 1.9), rng.uniform(0.05, 0.25)
-    coat = pick(
-        rng,
-        (0.55, 0.15, 0.15),
-        (0.15, 0.22, 0.42),
-        (0.62, 0.58, 0.48),
-        (0.20, 0.20, 0.21),
-    )
-    trousers = pick(rng, (0.12, 0.13, 0.20), (0.25, 0.22, 0.18))
-    faces = [shadow(x - 0.3, x + 0.3, z - 0.2, z + 0.2)]
+    tall, stride, trousers = rng.uniform(1.5, 1.9), rng.uniform(0.05, 0.25), "trousers"
+    legs, hip, cloth = [], 0.5 * tall, paint(rng, trousers)
     for foot in (x - stride, x + stride):
-        leg = [
-            (foot - 0.08, 0, z),
-            (foot + 0.08, 0, z),
-            (x + 0.1, 0.5 * tall, z),
-            (x - 0.1, 0.5 * tall, z),
-        ]
-        faces.append(Face(np.array(leg), trousers, lit=False))
-    faces.append(blob(rng, x, 0.66 * tall, z, 0.52, 0.42 * tall, coat))
-    faces.append(
-        blob(
-            rng,
-            x,
-            0.93 * tall,
-            z,
-            0.24,
-            0.27,
-            pick(rng, (0.75, 0.56, 0.44), (0.36, 0.24, 0.18)),
-        )
-    )
-    return Thing(classes.PEDESTRIANS, faces)
+        leg = [(foot - 0.08, 0, z), (foot + 0.08, 0, z), (x + 0.1, hip, z)]
+        legs.append(flat([*leg, (x - 0.1, hip, z)], cloth))
+    coat = disc(rng, (x, 0.66 * tall, z - 0.01), 0.5, 0.42 * tall, paint(rng, "coat"))
+    head = disc(rng, (x, 0.93 * tall, z - 0.02), 0.22, 0.26, paint(rng, "skin"))
+    walk = float(rng.normal(0, 0.8))
+    return Thing(classes.PEDESTRIANS, [*legs, coat, head], walk, whole=True)
 
 
-def bench(rng, side: int, x: float, z: float) -> Thing:
-    wood = vary(rng, (0.42, 0.28, 0.16))
-    x0, x1 = _span(side, x, x + 0.5)
-    back = _span(side, x + 0.42, x + 0.5)
-    faces = box(x0, x1, 0.38, 0.48, z, z + 1.7, wood) + box(
-        *back, 0.48, 0.95, z, z + 1.7, wood
-    )
-    for leg in (z + 0.1, z + 1.5):
-        faces += box(x0, x1, 0, 0.38, leg, leg + 0.1, DARK)
-    return Thing(classes.OTHER, faces)
+# --- things on the road ---------------------------------------------------------------
 
 
-def bus_shelter(rng, side: int, x: float, z: float) -> Thing:
-    frame = vary(rng, (0.30, 0.32, 0.34))
-    x0, x1 = _span(side, x, x + 1.4)
-    back = _span(side, x + 1.3, x + 1.4)
-    faces = box(*back, 0, 2.3, z, z + 3.4, (0.40, 0.47, 0.50)) + box(
-        x0, x1, 2.3, 2.5, z, z + 3.4, frame
-    )
-    for post in (z, z + 3.3):
-        faces += box(side * x - 0.05, side * x + 0.05, 0, 2.3, post, post + 0.1, frame)
-    return Thing(classes.OTHER, faces)
+def vehicle(rng, x: float, z: float, towards: bool) -> Thing:
+    """One of the palette's shapes: we see its rear, or its front if ``towards`` us."""
+    shapes = list(PALETTE["vehicles"].values())
+    shape = shapes[rng.choice(len(shapes), p=[shape["share"] for shape in shapes])]
+    length, body, roof, lean = (shape[k] for k in ("length", "body", "roof", "lean"))
+    (rear, front), (left, right) = shape["cabin"], around(x, shape["width"] / 2)
+    lacquer, glass, dark = (paint(rng, name) for name in ("lacquer", "glass", "dark"))
+
+    def solid(outline: list, x: Span) -> list[Face]:
+        """From distances to the rear, turned round if it comes towards us."""
+        points = [(z + (length - d if towards else d), y) for d, y in outline]
+        return prism(points[::-1] if towards else points, x, lacquer, "metal")
+
+    wheels, tyres = [], []
+    for wheel in (z + 0.2 * length, z + 0.8 * length):
+        for i, tyre in enumerate(
+            [(left - 0.02, left + 0.2), (right - 0.2, right + 0.02)]
+        ):
+            wheels += box(tyre, (0, 0.62), around(wheel, 0.31), dark)
+            tyres.append(wheels[-6 + i])  # its outer side, before the hull
+    hull = [(0, 0.25), (length, 0.25), (length, shape["bonnet"]), (front, body)]
+    faces = wheels + solid([*hull, (0, body)], (left, right)) + tyres
+    cabin = [
+        (rear, body),
+        (front, body),
+        (front - 1.6 * lean, roof),
+        (rear + lean, roof),
+    ]
+    faces += solid(cabin, (left + 0.08, right - 0.08))
+    # The windows lie just before the cabin's sides, drawn in a little.
+    middle, sill, top = (rear + front) / 2, body + 0.06, roof - 0.1
+    panes = [
+        (middle + 0.85 * (d - middle), sill if y == body else top) for d, y in cabin
+    ]
+    sides = solid(panes, (left + 0.06, right - 0.06))[:2]
+    near = [d for d, _ in (cabin[1:3] if towards else (cabin[0], cabin[3]))]
+    low, high = (z + (length - d if towards else d) - 0.03 for d in near)
+    a, b = left + 0.2, right - 0.2
+    screen = [
+        (a, sill, low),
+        (a + 0.1, top, high),
+        (b - 0.1, top, high),
+        (b, sill, low),
+    ]
+    faces += [replace(side, colour=glass, pattern="glass") for side in sides]
+    faces.append(flat(screen, glass, "glass", lit=True))
+    end, light = z - 0.03, paint(rng, "headlight" if towards else "tail light")
+    for lamp_left in (left + 0.06, right - 0.40):
+        faces.append(across((lamp_left, lamp_left + 0.34), (0.62, 0.80), end, light))
+    faces.append(across(around(x, 0.25), (0.45, 0.57), end, paint(rng, "white")))
+    faces.append(across((left, right), (0.25, 0.40), end, dark))
+    return Thing(classes.VEHICLES, faces, -9.0 if towards else 7.0, whole=True)
 
 
-# --- the street ---------------------------------------------------------------
+# --- the street -----------------------------------------------------------------------
 
 
-def make_scene(seed: tuple[int, int]) -> Scene:
-    """A street, its things and its weather, wholly decided by the seed."""
+def make_street(seed: tuple[int, ...], length: float = VIEW_DISTANCE) -> Street:
+    """A street of a length in metres, wholly decided by the seed and the length.
+
+    The camera may stand at z = 0 and further on, up to ``length - VIEW_DISTANCE``.
+    """
     rng = np.random.default_rng(seed)
-    weather = list(WEATHERS.values())[rng.integers(len(WEATHERS))]
-    return Scene(
-        ground=_ground(rng),
-        things=[thing for side in (-1, 1) for thing in _roadside(rng, side)]
-        + _traffic(rng),
-        weather=weather,
-        bend=float(rng.normal(0, 0.0025)),
-        slope=float(rng.normal(0, 0.0003)),
+    weathers = list(PALETTE["weathers"].values())
+    weather = weathers[rng.integers(len(weathers))]
+    width, pavement = rng.uniform(3.2, 5.6), rng.uniform(1.5, 7.0)
+    first = rng.uniform(15, 140)
+    crossings = [z for z in np.arange(first, length, 140) if rng.random() < 0.6]
+    turn = rng.choice([-1, 1]) * rng.uniform(0.3, 1.2)
+    ahead, height = rng.choice([-1, 1]), rng.uniform(*weather["height"])
+    sun = np.array([np.sin(turn), height, ahead * np.cos(turn)])
+    things = _traffic(rng, width, length)
+    for side in (-1, 1):
+        things += _roadside(rng, side, width, pavement, length, crossings)
+    return Street(
+        seed,
+        width,
+        _ground(rng, width, pavement, length, crossings),
+        things,
+        weather,
+        sun / np.linalg.norm(sun),
+        bend=float(rng.normal(0, 0.009)),
+        slope=float(rng.normal(0, 0.0006)),
+        phase=float(rng.uniform(0, 2 * np.pi)),
     )
 
 
-def _ground(rng) -> list[Thing]:
-    asphalt, paving = vary(rng, (0.40, 0.40, 0.41)), vary(rng, (0.53, 0.51, 0.49))
-    yellow, earth = (
-        (0.78, 0.58, 0.10),
-        pick(rng, (0.22, 0.30, 0.10), (0.36, 0.33, 0.25)),
-    )
-    ground = [
-        strip(classes.NONE, -250, 250, earth),
-        strip(classes.ROADS, LEFT_KERB, RIGHT_KERB, asphalt),
-    ]
-    ground += [
-        strip(classes.ROAD_LINES, x, x + 0.14, yellow)
-        for x in (CENTRE_LINE - 0.22, CENTRE_LINE + 0.08)
-    ]
-    if rng.random() < 0.4:
-        edge = strip(
-            classes.ROAD_LINES, RIGHT_KERB - 0.35, RIGHT_KERB - 0.23, (0.8, 0.8, 0.78)
-        )
-        ground.append(edge)
-    for inner, outer in (
-        (LEFT_KERB, LEFT_KERB - PAVEMENT_WIDTH),
-        (RIGHT_KERB, RIGHT_KERB + PAVEMENT_WIDTH),
-    ):
-        ground.append(strip(classes.SIDEWALKS, *_span(1, inner, outer), paving))
-        kerb = _span(1, inner, inner + (0.2 if inner > 0 else -0.2))
-        ground.append(strip(classes.SIDEWALKS, *kerb, (0.36, 0.35, 0.34)))
+def _ground(rng, width, pavement, length, crossings) -> list[Strip]:
+    """The road, higher in its middle; its lines; pavements; grass; side streets."""
+    whole, camber, level = (-12.0, length + 60), -0.012 * width, (0.0, 0.0)
+    asphalt, paving, kerb = (paint(rng, name) for name in ("asphalt", "paving", "kerb"))
+    road = (asphalt, "asphalt" if rng.random() < 0.7 else "paving")
+    line = (paint(rng, "yellow" if rng.random() < 0.85 else "white"), "paint")
+    pavers = (paving, "paving")
+    ground = [Strip(0, (-400, 400), level, whole, paint(rng, "grass"), "grass")]
+    for z in crossings:
+        wide, up = (-80.0, 80.0), (0.01, 0.01)
+        ground.append(Strip(classes.SIDEWALKS, wide, up, around(z, 7), *pavers))
+        ground.append(Strip(classes.ROADS, wide, up, around(z, 4), *road))
+    ground.append(Strip(classes.ROADS, (-width, 0), (camber, 0), whole, *road))
+    ground.append(Strip(classes.ROADS, (0, width), (0, camber), whole, *road))
+    styles = [[(-0.22, -0.08), (0.08, 0.22)], [(-0.08, 0.08)], []]
+    lines = styles[rng.choice(3, p=[0.8, 0.1, 0.1])]
+    between = sorted([*whole, *(e for z in crossings for e in around(z, 4))])
+    for block in zip(between[::2], between[1::2]):
+        ground += [Strip(classes.ROAD_LINES, x, level, block, *line) for x in lines]
+        for side in (-1, 1):
+            for to, heights, look in (
+                (pavement, (KERB_HEIGHT, KERB_HEIGHT), pavers),
+                (0.25, (camber, KERB_HEIGHT), (kerb, "plain")),
+            ):
+                x = span(side * width, side * (width + to))
+                y = heights if side > 0 else (heights[1], heights[0])
+                ground.append(Strip(classes.SIDEWALKS, x, y, block, *look))
+    if rng.random() < 0.2:
+        white = (paint(rng, "white"), "paint")
+        edge = (width - 0.4, width - 0.28)
+        ground.append(Strip(classes.ROAD_LINES, edge, (camber, camber), whole, *white))
     return ground
 
 
-def _roadside(rng, side: int) -> list[Thing]:
-    kerb = RIGHT_KERB if side > 0 else -LEFT_KERB
-    edge = kerb + PAVEMENT_WIDTH
+def _roadside(rng, side, width, pavement, length, crossings) -> list[Thing]:
+    edge, z = width + pavement, float(rng.uniform(-12, -2))
+    built_up, green = rng.uniform(0.25, 0.7), rng.uniform(0.2, 0.9)
     things: list[Thing] = []
-    z = rng.uniform(-8, 4)
-    while z < VIEW_DISTANCE:
-        length = rng.uniform(9, 24)
-        kind = rng.choice(["house", "trees", "open"], p=[0.34, 0.48, 0.18])
-        if kind == "house":
-            things.append(
-                house(rng, side, edge + rng.uniform(1.5, 7), z + 1, length - 2)
-            )
-        if kind == "trees" or rng.random() < 0.4:
-            for _ in range(int(rng.integers(3, 8))):
-                plant = palm if rng.random() < 0.15 else tree
-                things.append(
-                    plant(
-                        rng,
-                        side * (edge + rng.uniform(1.5, 12)),
-                        z + rng.uniform(0, length),
-                    )
-                )
-        border = rng.choice(
-            ["wall", "fence", "hedge", "none"], p=[0.32, 0.28, 0.15, 0.25]
-        )
-        if border != "none":
-            build = {"wall": wall, "fence": fence, "hedge": hedge}[str(border)]
-            # In pieces, so that a long wall can follow a bend of the road.
-            state = rng.bit_generator.state
-            for start in np.arange(z, z + length, 3.0):
-                rng.bit_generator.state = state
-                things.append(
-                    build(rng, side, edge + 0.2, start, min(3.0, z + length - start))
-                )
-        z += length
-    lamps_at = np.arange(rng.uniform(6, 28), VIEW_DISTANCE, rng.uniform(22, 32))
-    things += [lamp(rng, side, kerb + 0.5, z) for z in lamps_at]
-    for place, chance, width in ((sign, 0.7, 0.7), (traffic_light, 0.35, 0.6)):
-        if rng.random() < chance:
-            things += place(rng, side, kerb + width, rng.uniform(9, 45))
-    for piece, chance in ((bench, 0.5), (bus_shelter, 0.4)):
-        if rng.random() < chance:
-            things.append(piece(rng, side, kerb + 2.6, rng.uniform(8, 40)))
-    for _ in range(int(rng.poisson(1.2))):
-        things.append(
-            pedestrian(rng, side * (kerb + rng.uniform(0.8, 3.5)), rng.uniform(7, 45))
-        )
+    while z < length:
+        plot = float(rng.uniform(9, 26))
+        if any(z - 8 < crossing < z + plot + 8 for crossing in crossings):
+            z += 8.0
+            continue
+        if rng.random() < built_up:
+            things += house(rng, side, edge + rng.uniform(0.5, 8), z + 1, plot - 2)
+        for _ in range(rng.poisson(plot / 2.5 * green)):
+            plant = (tree, palm, bush)[rng.choice(3, p=[0.65, 0.1, 0.25])]
+            x = side * (edge + rng.uniform(1.2, 16))
+            things.append(plant(rng, x, z + rng.uniform(0, plot)))
+        border = rng.choice(4, p=[0.38, 0.12, 0.14, 0.36])
+        if border < 3:
+            things += (wall, fence, hedge)[border](rng, side, edge + 0.2, z, plot)
+        z += plot
+    for z in np.arange(rng.uniform(4, 28), length, rng.uniform(22, 40)):
+        things += lamp(rng, side, width + rng.uniform(0.4, 0.9), z)
+    # How far apart they are on average, and how far from the kerb.
+    for piece, spacing, out in (
+        (sign, 120, 0.7),
+        (traffic_light, 220, 0.6),
+        (bench, 90, 2.2),
+        (bus_shelter, 150, 1.8),
+        (litter_bin, 110, 0.8),
+    ):
+        for z in _along(rng, length, spacing):
+            things += piece(rng, side, width + min(out, pavement - 0.3), z)
+    for z in _along(rng, length, 100):
+        things.append(pedestrian(rng, side * (width + rng.uniform(0.5, pavement)), z))
     return things
 
 
-def _traffic(rng) -> list[Thing]:
-    cars = []
-    if rng.random() < 0.6:
-        cars.append(vehicle(rng, rng.normal(0, 0.2), rng.uniform(7, 45), towards=False))
-    for mean, x, nearest, farthest in (
-        (1.0, -4.0, 9, 80),
-        (0.5, LEFT_KERB - 0.7, 12, 60),
-    ):
-        cars += [
-            vehicle(
-                rng,
-                x + rng.normal(0, 0.25),
-                rng.uniform(nearest, farthest),
-                towards=True,
-            )
-            for _ in range(int(rng.poisson(mean)))
-        ]
+def _traffic(rng, width: float, length: float) -> list[Thing]:
+    cars = [
+        vehicle(rng, x + rng.normal(0, 0.2), z, towards)
+        for x, spacing, towards in ((width / 2, 38, False), (-width / 2, 30, True))
+        for z in _along(rng, length, spacing)
+    ]
+    for side in (-1, 1):
+        if rng.random() < 0.35:  # a row of parked cars
+            for z in _along(rng, length, 20):
+                parked = vehicle(rng, side * (width - 0.2), z, towards=side < 0)
+                cars.append(replace(parked, speed=0.0))
     return cars
+
+
+def _along(rng, length: float, spacing: float) -> list[float]:
+    """Places at random, on average so far apart, and never on top of each other."""
+    places = np.sort(rng.uniform(5, length, rng.poisson(length / spacing)))
+    return [z for i, z in enumerate(places) if i == 0 or z - places[i - 1] > 6]
