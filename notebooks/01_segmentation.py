@@ -178,3 +178,46 @@ print(f"{(rebuilt == scene.mask).mean():.0%} of the pixels agree")
 #
 # ```{solution-end}
 # ```
+#
+# ```{exercise}
+# :label: ex-kinds-3
+# The generator builds streets of boxes, prisms and patches (see
+# {mod}`unet_tutorial.town.scene`). Add a kind of house: a round tower with a pointed
+# roof, on the right side of the road. How many faces does it need?
+# ```
+#
+# ```{solution-start} ex-kinds-3
+# :class: dropdown
+# ```
+
+# %% mystnb={"image": {"alt": "A rendered street with a round tower of eight sides and a pointed roof on the right, and its mask, in which the tower has the colour of buildings."}}
+from itertools import pairwise
+
+from unet_tutorial.town.scene import Thing, flat, paint
+
+
+def tower(rng, x, z, radius=3.0, height=9.0):
+    """Eight walls and the roof above each of them."""
+    plaster, roof = paint(rng, "plaster"), paint(rng, "roof")
+    thing, angles = Thing(classes.BUILDINGS), np.arange(9) * np.pi / 4
+    foot = np.stack([x + radius * np.cos(angles), z + radius * np.sin(angles)], axis=1)
+    for (x0, z0), (x1, z1) in pairwise(foot):
+        side = [(x0, 0, z0), (x1, 0, z1), (x1, height, z1), (x0, height, z0)]
+        cap = [(x0, height, z0), (x1, height, z1), (x, height + 4, z)]
+        thing.faces.append(flat(side[::-1], plaster, "facade", lit=True))
+        thing.faces.append(flat(cap[::-1], roof, "tiles", lit=True))
+    return thing
+
+
+street = make_street((scene_seed, 5))
+street.things.append(tower(np.random.default_rng(0), x=street.width + 6, z=18))
+with_tower = render(street, *scene_size)
+print(len(street.things[-1].faces), "faces")
+figure = plots.plot_grid([[with_tower.image, with_tower.mask]], ["picture", "mask"])
+
+# %% [markdown]
+# Sixteen faces: eight walls and eight pieces of roof. Their corners go round in one
+# sense, seen from outside, by which the renderer knows which ones look away.
+#
+# ```{solution-end}
+# ```

@@ -21,6 +21,7 @@
 profile = "laptop"  # the profile's name, shown under results
 data_dir = "data/town-laptop"  # folder with pairs of image and mask
 out_dir = "_build/laptop"  # folder for runs and results
+real_dir = "data/lyft"  # the real Lyft data, if they are there
 
 # %% [markdown]
 # ## The two runs
@@ -133,7 +134,7 @@ wide.sort_values("gain", ascending=False).round(3)
 # %% mystnb={"image": {"alt": "Three test pictures in rows, each with its true mask, the answer of the network from scratch and the answer of the ResNet34 network."}, "figure": {"caption": "Three test pictures, evenly spaced: mask and both answers. The ResNet34 started from {result}`08_resnet34.weights` weights.", "name": "fig-side-by-side"}}
 from unet_tutorial.data.pairs import find_pairs, read_pair
 from unet_tutorial.data.split import split_pairs
-from unet_tutorial.prediction import Predictor
+from unet_tutorial.prediction import Predictor, score
 
 test = split_pairs(find_pairs(Path(data_dir)))["test"]
 predictors = {name: Predictor(run) for name, run in runs.items()}
@@ -164,6 +165,36 @@ accuracy = [
 worst = sorted(range(len(test)), key=accuracy.__getitem__)[:3]
 figure = plots.plot_grid([compared[i] for i in worst], titles)
 
+# %% [markdown]
+# ## On real frames
+#
+# The embedded data set imitates the simulator that the Lyft data were recorded in. How
+# far does that carry? If frames of the real set are at hand, in the folder that the
+# parameter `real_dir` names, both networks answer for them here, without having seen
+# one in training.
+
+# %%
+real = {}
+if Path(real_dir).is_dir() and Path(real_dir).resolve() != Path(data_dir).resolve():
+    frames = find_pairs(Path(real_dir))
+    frames = frames[:: max(len(frames) // 100, 1)]
+    for name, predictor in predictors.items():
+        scores, _ = score(predictor, frames)
+        real[name] = {
+            "frames": len(frames),
+            "miou": scores["miou"],
+            "pixel_accuracy": scores["pixel_accuracy"],
+            "iou of Roads": scores["per_class"]["Roads"]["iou"],
+            "iou of Vehicles": scores["per_class"]["Vehicles"]["iou"],
+        }
+    print(pd.DataFrame(real).T.round(3).to_string())
+else:
+    print("no real frames at hand, or the networks were trained on them")
+
+# %% [markdown]
+# Whatever is lost against the scores above is lost to what the imitation lacks: shapes,
+# surfaces and light that it never showed.
+
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
 
@@ -175,6 +206,7 @@ save_results(
     test_pairs=len(test),
     worst_accuracy=float(accuracy[worst[0]]),
     mean_accuracy=sum(accuracy) / len(accuracy),
+    real=real,
 )
 
 # %% [markdown]

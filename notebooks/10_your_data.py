@@ -48,7 +48,9 @@ seed = 0  # decides the pictures, weights, order and mirroring
 # a palette, or in the red channel of an RGB file. Pixels with the id `ignore` count
 # neither in the loss nor in the scores. If the data set has parts of its own, say so
 # with `part: train`, `part: val` or `part: test` behind each pair of folders; else the
-# pairs are split by their names.
+# pairs are split by their names. The last number in a name is taken to count the frames
+# of a drive, so that neighbours stay together; names without a number are dealt out one
+# by one.
 #
 # A folder in the layout of the Lyft data (`CameraRGB` beside `CameraSeg`) with the
 # classes of {mod}`unet_tutorial.classes` needs no description.
@@ -122,8 +124,9 @@ for fault in check_pairs(faulty).faults:
 
 # %% [markdown]
 # Each line names the file, what is wrong and what to do; the renamed mask shows
-# twice, as an image without a mask and as a mask without an image. The set itself has
-# no fault, and we look at a few of its pairs: no check replaces that.
+# twice, as an image without a mask and as a mask without an image. If you cannot mend
+# them now, `train --skip-bad` leaves such pairs out and writes into the manifest which.
+# The set itself has no fault, and we look at a few of its pairs: no check replaces that.
 
 # %% mystnb={"image": {"alt": "Two pictures of a bright disc and a bright square on dark noisy ground, each beside its mask of three classes."}, "figure": {"caption": "Two pairs of the example set.", "name": "fig-own-samples"}}
 report = check_pairs(folder)
@@ -195,8 +198,8 @@ figure = plots.plot_grid(
 #
 # - Two folders with the same names, and a description: that is all the library asks.
 # - Check, look, and only then train.
-# - The split goes by sorted names: give frames of one drive names that follow
-#   each other.
+# - The split goes by names: number the frames of a drive one after the other, and give
+#   each drive a name of its own.
 #
 # ## Exercises
 

@@ -14,7 +14,9 @@ from unet_tutorial.training import fit
 # more on a busy machine.
 torch.set_num_threads(1)
 
-TINY = Config("scratch", (32, 48), epochs=2, batch_size=4, base_channels=4)
+TINY = Config(
+    "scratch", (32, 48), epochs=2, batch_size=4, base_channels=4, precision="32-true"
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -69,6 +69,12 @@ def test_numbers_need_no_padding() -> None:
         assert len(parts) < 2
 
 
+def test_single_frames_are_dealt_out_by_their_drives() -> None:
+    parts = part_of([f"{drive:03}_00_000" for drive in range(300)])
+    assert len(parts) == 300
+    assert list(parts.values()).count("test") == pytest.approx(60, abs=20)
+
+
 def test_names_without_a_number_are_dealt_out_by_themselves() -> None:
     names = ["".join(random.Random(i).choices("abcdefgh", k=12)) for i in range(300)]
     parts = part_of(names)

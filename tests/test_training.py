@@ -1,23 +1,29 @@
 """A run learns, repeats itself, and leaves a folder that can be trusted."""
 
 import json
+import multiprocessing
+import os
+import random
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.conftest import TINY
-from unet_tutorial.classes import LYFT
-from unet_tutorial.data.batches import batches
+from unet_tutorial.classes import LYFT, Classes
+from unet_tutorial.data.batches import Frames, batches
 from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
 from unet_tutorial.losses import DiceLoss
 from unet_tutorial.models.unet import UNet
-from unet_tutorial.runs import Run, load_run, load_weights
-from unet_tutorial.training import evaluate, fit
+from unet_tutorial.runs import Config, Run, load_run, load_weights
+from unet_tutorial.training import evaluate, fit, make_schedule, median_weights
 
 
 def test_the_loss_falls(town: Path, tmp_path: Path) -> None:
@@ -38,18 +44,24 @@ def test_a_run_repeats_itself_to_the_last_digit(
     assert not other.history.equals(again.history)
 
 
-def test_a_run_holds_three_files_and_the_manifest_says_how_it_was_made(
+def test_a_run_holds_its_files_and_the_manifest_says_how_it_was_made(
     tiny_run: Run, town: Path
 ) -> None:
     assert sorted(path.name for path in tiny_run.folder.iterdir()) == [
         "best.safetensors",
         "history.csv",
+        "last.safetensors",
         "manifest.json",
+        "setup.json",
     ]
     manifest = json.loads((tiny_run.folder / "manifest.json").read_text())
     assert manifest["config"]["learning_rate"] == 0.0005
     assert manifest["encoder_weights_used"] == "random"
-    assert manifest["data"]["pairs"] == {"train": 10, "val": 2, "test": 3}
+    assert sum(manifest["data"]["pairs"].values()) == 15
+    assert min(manifest["data"]["pairs"].values()) > 0
+    assert manifest["precision"] == "32-true"
+    assert manifest["images_per_second"] > 0
+    assert manifest["peak_memory_mb"] > 100
     assert len(manifest["data"]["digest"]) == 16
     assert manifest["versions"]["torch"] == torch.__version__
     assert list(tiny_run.history.columns[:4]) == [
@@ -93,9 +105,11 @@ def test_a_run_is_not_overwritten_unless_asked(town: Path, tmp_path: Path) -> No
     assert (tmp_path / "run/history.csv").read_bytes() == before
     fit(replace(once, seed=5), town, tmp_path / "run", overwrite=True)
     assert (tmp_path / "run/history.csv").read_bytes() != before
-    # A run that was stopped before its end may be started again.
+    # A run that was stopped before its end is not replaced by another.
     (tmp_path / "run/manifest.json").unlink()
-    fit(once, town, tmp_path / "run")
+    with pytest.raises(UserError, match=r"unfinished run .* \(seed: 5 there, 0 here\)"):
+        fit(once, town, tmp_path / "run")
+    fit(once, town, tmp_path / "run", overwrite=True)
     assert (tmp_path / "run/history.csv").read_bytes() == before
 
 
@@ -154,3 +168,183 @@ def test_broken_weights_are_named_and_a_pickle_is_refused(
         load_weights(tmp_path, UNet(num_classes=13, base_channels=4))
     with pytest.raises(UserError, match="cannot be loaded"):
         load_weights(tiny_run.folder, UNet(num_classes=13, base_channels=8))
+
+
+# --- stopped, and going on ------------------------------------------------------------
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 5, 7, 10])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
+    stop_at: int, town: Path, tmp_path: Path
+) -> None:
+    config = replace(TINY, epochs=4, augment="full", schedule="cosine", keep_every=2)
+    whole = fit(config, town, tmp_path / "whole")
+
+    def stop(done: int, total: int) -> None:
+        if done == stop_at:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(config, town, tmp_path / "run", on_batch=stop)
+    epochs: list[float] = []
+    run = fit(
+        config, town, tmp_path / "run", on_epoch=lambda row: epochs.append(row["epoch"])
+    )
+    assert_same_run(run.folder, whole.folder)
+    batches_an_epoch = -(-whole.manifest["data"]["pairs"]["train"] // 4)
+    assert epochs[0] == (stop_at - 1) // batches_an_epoch + 1
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    names = {path.name for path in one.iterdir()}
+    assert names == {path.name for path in other.iterdir()}
+    for name in names - {"manifest.json"}:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def train_in_another_process(config: Config, data: Path, folder: Path) -> None:
+    torch.set_num_threads(1)
+    fit(config, data, folder)
+
+
+def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(
+    town: Path, tmp_path: Path
+) -> None:
+    config = replace(TINY, epochs=250)
+    whole = fit(config, town, tmp_path / "whole")
+    # A server that has everything imported, so that the processes start at once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    chance, kills = random.Random(0), 0
+    for _ in range(200):
+        process = context.Process(
+            target=train_in_another_process, args=(config, town, tmp_path / "run")
+        )
+        process.start()
+        process.join(chance.uniform(0.2, 0.7) if kills < 20 else 120)
+        if process.exitcode is not None:
+            break
+        process.kill()
+        process.join()
+        kills += 1
+    assert process.exitcode == 0
+    assert kills >= 20
+    assert_same_run(tmp_path / "run", whole.folder)
+
+
+def test_a_checkpoint_that_brings_code_is_refused(town: Path, tmp_path: Path) -> None:
+    class Malicious:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "executed",))
+
+    def stop(row: dict) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(TINY, town, tmp_path / "run", on_epoch=stop)
+    torch.save({"model": Malicious()}, tmp_path / "run/checkpoint.pt")
+    with pytest.raises(UserError, match=r"checkpoint\.pt: cannot be read"):
+        fit(TINY, town, tmp_path / "run")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_full_disk_is_told_in_a_line(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(UserError, match=r"checkpoint\.pt: .*No space left"):
+            fit(TINY, town, tmp_path / "run")
+    assert not (tmp_path / "run/checkpoint.pt").exists()
+    assert len(fit(TINY, town, tmp_path / "run").history) == 2
+
+
+# --- the options ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": "both", "class_weights": "median", "label_smoothing": 0.1},
+        {"loss": "cross-entropy", "clip": 1.0},
+        {"accumulate": 2, "schedule": "cosine"},
+        {"batch_size": 64},
+        {"precision": "bf16-mixed"},
+    ],
+)
+def test_every_option_trains(change: dict, town: Path, tmp_path: Path) -> None:
+    config = replace(TINY, epochs=12, learning_rate=0.005, **change)
+    losses = fit(config, town, tmp_path / "run").history["train_loss"]
+    assert losses.iloc[-3:].mean() < losses.iloc[:3].mean()
+
+
+def test_accumulating_halves_is_near_the_whole_batch(
+    town: Path, tmp_path: Path
+) -> None:
+    config = replace(TINY, epochs=6, loss="cross-entropy", augment="none")
+    whole = fit(config, town, tmp_path / "whole").history["train_loss"]
+    halves = replace(config, batch_size=2, accumulate=2)
+    shared = fit(halves, town, tmp_path / "halves").history["train_loss"]
+    # The rest is batch normalisation, which sees half as many pictures at once.
+    assert (whole - shared).abs().max() < 0.1 * whole.max()
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_pictures(
+    town: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"no longer a number in epoch \d.*\.png"):
+        fit(replace(TINY, epochs=5, learning_rate=1e30), town, tmp_path / "run")
+
+
+def test_the_cosine_rises_and_falls_to_zero() -> None:
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = make_schedule("cosine", optimizer, steps=100)
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[0] == pytest.approx(0.2)
+    assert max(rates) == rates[5] == 1.0
+    assert rates[-1] < 0.01
+    assert all(a > b for a, b in pairwise(rates[6:]))
+
+
+def test_median_weights_lift_the_rare_and_leave_out_the_absent() -> None:
+    masks = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    masks[0, 0, :2], masks[0, 1, 0], masks[0, 3] = 1, 2, 255
+    frames = Frames(torch.zeros(1, 4, 4, 3, dtype=torch.uint8), masks, torch.arange(1))
+    classes = Classes(("a", "b", "c", "d"), ("#000000",) * 4, 255)
+    assert median_weights(frames, classes).tolist() == pytest.approx([2 / 9, 1, 2, 0])
+
+
+# --- several processes ----------------------------------------------------------------
+
+
+def test_two_processes_learn_what_one_does(town: Path, tmp_path: Path) -> None:
+    config = replace(TINY, epochs=3, batch_size=4, augment="none")
+    alone = fit(config, town, tmp_path / "alone").history
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, torch\n"
+        "from pathlib import Path\n"
+        "from unet_tutorial.runs import Config\n"
+        "from unet_tutorial.training import fit\n"
+        "torch.set_num_threads(1)\n"
+        f"fit({config!r}, Path({str(town)!r}), Path({str(tmp_path / 'two')!r}))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run([*command, str(script)], check=True, env=environment, timeout=300)
+    run = load_run(tmp_path / "two")
+    assert run.manifest["processes"] == 2
+    # Not exactly: each process normalises by the pictures that it sees itself.
+    for name in ("train_loss", "val_loss"):
+        assert (run.history[name] - alone[name]).abs().max() < 0.05, name

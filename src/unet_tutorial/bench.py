@@ -82,10 +82,10 @@ def bench_data(
         )
         feeders: dict[str, tuple[int, Callable[[], Iterable]]] = {
             "plain": (2, lambda: ((a.to(device), b.to(device)) for a, b in loader)),
-            "cached": (20, lambda: batches(frames, BATCH, device, generator)),
+            "cached": (20, lambda: batches(frames, BATCH, device)),
             "augmented": (
                 10,
-                lambda: batches(frames, BATCH, device, generator, augment),
+                lambda: batches(frames, BATCH, device, augment, generator),
             ),
         }
         speeds: dict[str, list[float]] = {name: [] for name in feeders}

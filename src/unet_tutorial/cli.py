@@ -238,14 +238,19 @@ def train(
         start = "random weights" if encoder_weights == "none" else encoder_weights
         console.print(f"the encoder starts from {start}")
     with _progress("reading", 1) as advance:
-
-        def on_epoch(row: dict[str, float]) -> None:
-            advance(row["epoch"], epochs, "training")
-            console.print(epoch_line(row))
-
-        run = fit(
-            config, data, out, skip_bad=skip_bad, on_pair=advance, on_epoch=on_epoch
-        )
+        try:
+            run = fit(
+                config,
+                data,
+                out,
+                skip_bad=skip_bad,
+                on_pair=advance,
+                on_batch=lambda done, total: advance(done, total, "training"),
+                on_epoch=lambda row: console.print(epoch_line(row)),
+            )
+        except KeyboardInterrupt:
+            errors.print("the same call again goes on after the last whole epoch")
+            raise
     for fault in run.manifest["data"]["skipped"]:
         console.print(f"left out: {fault}", style="yellow")
     console.print(f"run in {out}, best epoch {run.manifest['best_epoch']}")

@@ -1,8 +1,14 @@
-"""The loss that the networks learn from."""
+"""The losses that the networks learn from."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from unet_tutorial.errors import UserError
+
+LOSS_NAMES = ("dice", "cross-entropy", "both")
 
 
 def soft_dice(
@@ -24,6 +30,18 @@ def soft_dice(
     Returns:
         The coefficients [C], 0 to 1, and which classes occur in the mask, [C] of bool.
     """
+    sums = dice_sums(probabilities, mask, ignore_index)
+    return dice_of_sums(sums), sums[2] > 0
+
+
+def dice_sums(
+    probabilities: Tensor, mask: Tensor, ignore_index: int | None = None
+) -> Tensor:
+    """What the Dice coefficients are made of, for each class; may be added up.
+
+    Returns:
+        [3, C]: the overlap of answer and mask, and the size of each of the two.
+    """
     num_classes = probabilities.shape[1]
     valid = (
         torch.ones_like(mask, dtype=torch.bool)
@@ -33,12 +51,36 @@ def soft_dice(
     target = functional.one_hot(torch.where(valid, mask, 0), num_classes).movedim(-1, 1)
     target = target * valid[:, None]
     probabilities = probabilities * valid[:, None]
-    pixels = (0, 2, 3)
-    intersection = (probabilities * target).sum(pixels)
-    cardinality = probabilities.sum(pixels) + target.sum(pixels)
+    parts = (probabilities * target, probabilities, target)
+    return torch.stack([part.sum((0, 2, 3), dtype=torch.float32) for part in parts])
+
+
+def dice_of_sums(sums: Tensor) -> Tensor:
+    """The soft Dice coefficients [C] of the sums [3, C]."""
+    overlap, answered, true = sums
     # A class that neither occurs nor is predicted has 0/0; it is not counted.
-    dice = 2 * intersection / cardinality.clamp_min(1e-7)
-    return dice, target.sum(pixels) > 0
+    return 2 * overlap / (answered + true).clamp_min(1e-7)
+
+
+class _OverProcesses(torch.autograd.Function):
+    """The sum of all processes' values, through which the gradient finds its way."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+
+def _is_shared() -> bool:
+    """Whether several processes train on parts of each batch."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 class DiceLoss(nn.Module):
@@ -63,6 +105,102 @@ class DiceLoss(nn.Module):
         """Logits [N, C, H, W] and class ids [N, H, W] to a scalar, 0 to 1."""
         # Sums over many pixels overflow in half precision.
         probabilities = logits.float().softmax(dim=1)
-        dice, present = soft_dice(probabilities, mask.long(), self.ignore_index)
+        sums = dice_sums(probabilities, mask.long(), self.ignore_index)
+        if self.training and _is_shared():
+            sums = _OverProcesses.apply(sums)  # the coefficients of the whole batch
+        present = sums[2] > 0
         # A batch without a single counted pixel has no class: its loss is 0, not NaN.
-        return (1 - dice)[present].sum() / present.sum().clamp_min(1)
+        return (1 - dice_of_sums(sums))[present].sum() / present.sum().clamp_min(1)
+
+
+class CrossEntropy(nn.Module):
+    """The mean over pixels of minus the logarithm of the true class's probability.
+
+    Use it where every pixel shall weigh the same; with class weights, or beside the
+    Dice loss, where small classes shall not be lost.
+
+    Args:
+        ignore_index: pixels of the mask with this id are left out.
+        class_weights: [C], how much a pixel of each class weighs.
+        label_smoothing: so much of the answer, 0 to 1, is asked to be spread evenly
+            over the classes, against too certain networks and wrong labels.
+    """
+
+    def __init__(
+        self,
+        ignore_index: int | None = None,
+        class_weights: Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.ignore_index = -100 if ignore_index is None else ignore_index
+        self.label_smoothing = label_smoothing
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", class_weights)
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Logits [N, C, H, W] and class ids [N, H, W] to a scalar, 0 or more."""
+        mask, weights = mask.long(), self.class_weights
+        loss = functional.cross_entropy(
+            logits.float(),
+            mask,
+            weights,
+            ignore_index=self.ignore_index,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+        counted = (mask != self.ignore_index).float()
+        if weights is not None:
+            counted = counted * weights[torch.where(counted > 0, mask, 0)]
+        return loss / counted.sum().clamp_min(1e-7)
+
+
+class BothLosses(nn.Module):
+    """The sum of Dice loss and cross-entropy: overlap, and every single pixel.
+
+    F. Isensee and others: nnU-Net, 2021, https://arxiv.org/abs/1809.10486.
+    """
+
+    def __init__(self, dice: DiceLoss, cross_entropy: CrossEntropy) -> None:
+        super().__init__()
+        self.dice, self.cross_entropy = dice, cross_entropy
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Logits [N, C, H, W] and class ids [N, H, W] to a scalar."""
+        return self.dice(logits, mask) + self.cross_entropy(logits, mask)
+
+
+def make_loss(
+    name: str,
+    ignore_index: int | None = None,
+    class_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> nn.Module:
+    """A loss by its name.
+
+    Args:
+        name: ``"dice"`` as in the report, ``"cross-entropy"`` or ``"both"``.
+        ignore_index: pixels of the mask with this id are left out.
+        class_weights: [C], for the cross-entropy only.
+        label_smoothing: for the cross-entropy only.
+
+    Raises:
+        UserError: if the name is not known, or the Dice loss alone is given what it
+            has no use for.
+    """
+    dice = DiceLoss(ignore_index)
+    if name == "dice":
+        if class_weights is not None or label_smoothing:
+            raise UserError(
+                "loss 'dice': takes neither class weights nor label smoothing; use "
+                "'cross-entropy' or 'both'"
+            )
+        return dice
+    cross_entropy = CrossEntropy(ignore_index, class_weights, label_smoothing)
+    if name == "cross-entropy":
+        return cross_entropy
+    if name == "both":
+        return BothLosses(dice, cross_entropy)
+    raise UserError(
+        f"loss '{name}' is not known: choose one of {', '.join(LOSS_NAMES)}"
+    )

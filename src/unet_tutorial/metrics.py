@@ -28,8 +28,8 @@ class ConfusionMatrix:
             valid = mask != self.ignore_index
             predicted, mask = predicted[valid], mask[valid]
         cells = mask.flatten().long() * self.num_classes + predicted.flatten().long()
-        counts = torch.bincount(cells, minlength=self.num_classes**2)
-        self.counts += counts.reshape(self.num_classes, self.num_classes)
+        # Unlike bincount, this does not let a GPU wait to learn the largest cell.
+        self.counts.view(-1).index_add_(0, cells, torch.ones_like(cells))
 
     def _hits_misses_false_alarms(self) -> tuple[Tensor, Tensor, Tensor]:
         # On the CPU: Apple GPUs have no double precision.

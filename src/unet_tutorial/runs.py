@@ -1,5 +1,7 @@
 """What a run leaves behind: its folder, and where its numbers came from."""
 
+import json
+import pickle
 import platform
 import shutil
 import subprocess
@@ -19,7 +21,8 @@ from unet_tutorial.classes import Classes
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import read_json, whole_file, write_json
 
-MANIFEST, HISTORY, WEIGHTS = "manifest.json", "history.csv", "best.safetensors"
+MANIFEST, HISTORY, SETUP = "manifest.json", "history.csv", "setup.json"
+BEST, LAST, CHECKPOINT = "best.safetensors", "last.safetensors", "checkpoint.pt"
 PACKAGES = (
     "torch",
     "torchvision",
@@ -48,9 +51,30 @@ class Config:
     encoder_weights: str = "none"
     """What the ResNet34 starts from, ``imagenet``, ``none`` or the path of a file."""
     target: str | None = None
-    """What the masks are reduced to: ``lyft``, or None for their own classes."""
+    """``lyft`` reduces the masks to road and vehicle; None leaves them as they are."""
     augment: str = "mirror"
-    """What is done to images in training: ``none``, ``mirror`` or ``full``."""
+    """``none``, ``mirror`` or ``full``, as
+    :func:`unet_tutorial.data.batches.make_augmentation` takes it."""
+    loss: str = "dice"
+    """``dice`` as in the report; ``cross-entropy``; ``both`` finds small classes as
+    the first does, and learns as steadily as the second."""
+    class_weights: str | None = None
+    """``median`` weighs the cross-entropy of each class by the median share of the
+    classes over its own, for sets with rare classes."""
+    label_smoothing: float = 0.0
+    """So much of the cross-entropy's answer is spread over all classes, 0 to 1, where
+    labels are wrong here and there."""
+    schedule: str | None = None
+    """``cosine`` lets the learning rate rise for a moment and then fall to 0, which
+    the last epochs gain from; None keeps it, as in the report."""
+    clip: float | None = None
+    """The largest norm of the gradient, for losses that jump."""
+    accumulate: int = 1
+    """Batches per step, for batches that do not fit into memory at once."""
+    precision: str = "auto"
+    """``32-true``, ``bf16-mixed``, or ``auto`` for the faster one on this machine."""
+    keep_every: int | None = None
+    """Also keep the weights of every so many epochs."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +112,7 @@ def check_run_folder(folder: Path, overwrite: bool) -> None:
         raise UserError(f"{folder}: is a file; choose another folder for the run")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    if not any((folder / name).exists() for name in (MANIFEST, HISTORY, WEIGHTS)):
+    if not any((folder / name).exists() for name in (MANIFEST, HISTORY, BEST, SETUP)):
         raise UserError(
             f"{folder}: holds something else than a run; choose another folder"
         )
@@ -98,12 +122,37 @@ def check_run_folder(folder: Path, overwrite: bool) -> None:
         )
 
 
-def begin_run(folder: Path) -> None:
-    """Make an empty folder, in place of what :func:`check_run_folder` let pass.
+def begin_run(
+    folder: Path, setup: dict[str, Any], overwrite: bool
+) -> dict[str, Any] | None:
+    """Make a folder for a run, or find where the same run was interrupted.
+
+    Args:
+        folder: what :func:`check_run_folder` let pass.
+        setup: everything that decides the run.
+        overwrite: replace another run.
+
+    Returns:
+        What :func:`save_checkpoint` saved last of the same run; None if there is
+        nothing to go on from.
 
     Raises:
-        UserError: if it cannot be made.
+        UserError: if an unfinished run of another setup is there and not to be
+            overwritten, or the folder cannot be made.
     """
+    setup = json.loads(json.dumps(setup))  # as it will be read
+    if (folder / SETUP).exists() and not (folder / MANIFEST).exists():
+        known = read_json(folder / SETUP)
+        if known == setup:
+            for left_behind in folder.glob(".*.tmp"):
+                left_behind.unlink()
+            return _load_checkpoint(folder)
+        if not overwrite:
+            raise UserError(
+                f"{folder}: holds an unfinished run of another setup "
+                f"({_difference(known, setup)}); give that again to go on, choose "
+                "another folder, or delete it"
+            )
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -111,14 +160,47 @@ def begin_run(folder: Path) -> None:
         raise UserError(
             f"{folder}: cannot be made ({error.strerror}); choose another folder"
         ) from error
+    write_json(folder / SETUP, setup)
+    return None
 
 
-def save_weights(folder: Path, model: nn.Module) -> None:
+def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """In words, the first entry in which two setups differ."""
+    flat = [
+        {**setup.get("config", {}), **{k: v for k, v in setup.items() if k != "config"}}
+        for setup in (there, here)
+    ]
+    keys = sorted(flat[0].keys() | flat[1].keys())
+    key = next(k for k in keys if flat[0].get(k) != flat[1].get(k))
+    return f"{key}: {flat[0].get(key)} there, {flat[1].get(key)} here"
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write all that is needed to go on: tensors, numbers and lists, no code."""
+    with whole_file(folder / CHECKPOINT) as temporary:
+        torch.save(state, temporary)
+
+
+def _load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        # Only tensors and the like: a file that brings code with it is refused.
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path}: cannot be read ({reason}); delete {folder} to start anew"
+        ) from error
+
+
+def save_weights(folder: Path, model: nn.Module, name: str = BEST) -> None:
     """Write the model's weights as safetensors, which cannot carry code."""
     state = {
         name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()
     }
-    with whole_file(folder / WEIGHTS) as temporary:
+    with whole_file(folder / name) as temporary:
         try:
             save_file(state, temporary)
         except SafetensorError as error:  # how it reports a full disk
@@ -131,7 +213,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     Raises:
         UserError: if the file is missing, broken or of another network.
     """
-    path = folder / WEIGHTS
+    path = folder / BEST
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -148,8 +230,12 @@ def save_history(folder: Path, rows: list[dict[str, float]]) -> None:
 
 
 def finish_run(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest, which says that the run is whole."""
+    """Write the manifest, which says that the run is whole.
+
+    There is nothing left to go on with, so what was kept for that is removed.
+    """
     write_json(folder / MANIFEST, manifest)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def load_run(folder: Path) -> Run:
@@ -159,8 +245,11 @@ def load_run(folder: Path) -> Run:
         UserError: if there is none, it did not finish, or it is damaged.
     """
     if not (folder / MANIFEST).is_file():
-        state = "did not finish" if (folder / HISTORY).exists() else "holds no run"
-        raise UserError(f"{folder}: {state}; make one with 'train --out {folder}'")
+        if (folder / HISTORY).exists():
+            raise UserError(
+                f"{folder}: did not finish; give the call that began it again to go on"
+            )
+        raise UserError(f"{folder}: holds no run; make one with 'train --out {folder}'")
     manifest = read_json(folder / MANIFEST)
     try:
         config = Config(**manifest["config"])

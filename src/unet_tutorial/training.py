@@ -1,24 +1,35 @@
 """Train a network: ``fit`` calls ``setup``, ``train_one_epoch`` and ``evaluate``."""
 
+import math
+import os
+import resource
+import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from unet_tutorial.classes import Classes
-from unet_tutorial.data.batches import batches, make_augmentation
+from unet_tutorial.data.batches import Frames, batches, make_augmentation
 from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
-from unet_tutorial.losses import DiceLoss
+from unet_tutorial.losses import make_loss
 from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.models import build_model
 from unet_tutorial.models.resnet_unet import ResNet34UNet, load_encoder_weights
+from unet_tutorial.precision import choose_precision
 from unet_tutorial.runs import (
+    LAST,
     Config,
     Run,
     begin_run,
@@ -26,11 +37,15 @@ from unet_tutorial.runs import (
     finish_run,
     load_run,
     provenance,
+    save_checkpoint,
     save_history,
     save_weights,
 )
 
 Batches = Iterable[tuple[Tensor, Tensor]]
+Row = dict[str, float]
+# The share of all steps in which the cosine schedule rises to the full rate.
+WARM_UP = 0.05
 
 
 def train_one_epoch(
@@ -39,21 +54,39 @@ def train_one_epoch(
     loss_function: nn.Module,
     optimizer: torch.optim.Optimizer,
     fabric: Fabric,
-) -> float:
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    accumulate: int = 1,
+    clip: float | None = None,
+    on_batch: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Show the network every batch once and improve it after each.
 
+    Args:
+        model, data, loss_function, optimizer, fabric: what is trained, on what, how.
+        schedule: changes the learning rate after each step.
+        accumulate: batches that share one step.
+        clip: the largest norm of the gradient.
+        on_batch: called after each batch.
+
     Returns:
-        The mean loss over the batches.
+        The loss of each batch, on the device.
     """
     model.train()
-    losses = []
-    for image, mask in data:
-        loss = loss_function(model(image), mask)
+    loss_function.train()
+    data, losses = iter(data), []
+    while several := list(islice(data, accumulate)):
         optimizer.zero_grad()
-        fabric.backward(loss)
+        for image, mask in several:
+            loss = loss_function(model(image), mask)
+            fabric.backward(loss / len(several))
+            losses.append(loss.detach())
+            on_batch()
+        if clip is not None:
+            fabric.clip_gradients(model, optimizer, max_norm=clip)
         optimizer.step()
-        losses.append(loss.detach())
-    return torch.stack(losses).mean().item()
+        if schedule is not None:
+            schedule.step()
+    return torch.stack(losses)
 
 
 @torch.inference_mode()
@@ -63,16 +96,24 @@ def evaluate(
     """Let the network answer without learning.
 
     Returns:
-        The mean loss over the batches, and the confusion matrix over all pixels.
+        The mean loss over the batches, and the confusion matrix over all pixels; over
+        those of all processes, if several share the work.
     """
     model.eval()
+    loss_function.eval()
     confusion = ConfusionMatrix(len(classes), classes.ignore_index)
     losses = []
     for image, mask in data:
         logits = model(image)
         losses.append(loss_function(logits, mask))
         confusion.update(logits.argmax(dim=1), mask)
-    return torch.stack(losses).mean().item(), confusion
+    total = torch.tensor([float(sum(losses)), len(losses)], dtype=torch.float64)
+    if _processes() > 1:
+        device = next(model.parameters()).device
+        total, confusion.counts = total.to(device), confusion.counts.to(device)
+        for counted in (total, confusion.counts):
+            torch.distributed.all_reduce(counted)
+    return float(total[0] / total[1]), confusion
 
 
 def setup(
@@ -94,7 +135,74 @@ def setup(
     return model, optimizer, weights_used
 
 
-def epoch_line(row: dict[str, float]) -> str:
+def make_fabric(precision: str) -> Fabric:
+    """One process on the best device there is, or as many as torchrun has started."""
+    fabric = Fabric(accelerator="auto", devices=1)
+    chosen: Any = choose_precision(precision, fabric.device)
+    if _processes() == 1:
+        return Fabric(accelerator="auto", devices=1, precision=chosen)
+    on_this_machine = int(os.environ["LOCAL_WORLD_SIZE"])
+    # Newer torch has another name for it, which the oldest that we admit does not know.
+    warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")
+    fabric = Fabric(
+        accelerator="auto",
+        # The means of the batch normalisation are shared once an epoch, not at each
+        # step: processes that answer for different numbers of batches would wait.
+        strategy=DDPStrategy(broadcast_buffers=False),
+        devices=on_this_machine,
+        num_nodes=_processes() // on_this_machine,
+        precision=chosen,
+    )
+    fabric.launch()
+    return fabric
+
+
+def make_schedule(
+    name: str | None, optimizer: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """How the learning rate changes over all steps of a run.
+
+    Args:
+        name: None for a constant rate; ``"cosine"`` for a short rise and a long fall to
+            0 along half a cosine, I. Loshchilov, F. Hutter: SGDR, 2017,
+            https://arxiv.org/abs/1608.03983.
+        optimizer: whose rate it is.
+        steps: in the whole run.
+
+    Raises:
+        UserError: if the name is not known.
+    """
+    if name not in (None, "cosine"):
+        raise UserError(
+            f"schedule '{name}' is not known: use 'cosine', or leave it out"
+        )
+    rise = max(round(WARM_UP * steps), 1)
+
+    def factor(step: int) -> float:
+        if name is None:
+            return 1.0
+        if step < rise:
+            return (step + 1) / rise
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def median_weights(frames: Frames, classes: Classes) -> Tensor:
+    """The median share of the classes over each one's own; 0 for those that are absent.
+
+    D. Eigen, R. Fergus, 2015, https://arxiv.org/abs/1411.4734.
+
+    Returns:
+        [C] float32.
+    """
+    pixels = torch.bincount(frames.masks[frames.rows].flatten().cpu(), minlength=256)
+    share = pixels[: len(classes)].double()
+    weights = share[share > 0].median() / share
+    return torch.where(share > 0, weights, 0).float()
+
+
+def epoch_line(row: Row) -> str:
     """A row of the history, in words."""
     return (
         f"epoch {row['epoch']:3}  training loss {row['train_loss']:.4f}  "
@@ -109,98 +217,235 @@ def fit(
     overwrite: bool = False,
     skip_bad: bool = False,
     on_pair: Callable[[int, int], None] = lambda done, total: None,
-    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+    on_epoch: Callable[[Row], None] = lambda row: None,
 ) -> Run:
     """Train on the data set's train split, validate after each epoch, keep the best.
 
-    Writes into ``run_dir``: ``best.safetensors`` (the weights of the epoch with
-    the highest validation mIoU), ``history.csv`` (a row an epoch) and, at the
-    end, ``manifest.json`` (everything one needs to know to make the run again).
+    Writes into ``run_dir``: ``best.safetensors`` and ``last.safetensors`` (the weights
+    of the epoch with the highest validation mIoU, and of the last), ``history.csv`` (a
+    row an epoch), ``setup.json`` (what decides the run) and, at the end,
+    ``manifest.json`` (everything one needs to know to make the run again).
+
+    A run that was stopped, at whatever moment, goes on after its last whole epoch when
+    it is called again, and ends as if it had never been stopped.
 
     Args:
         config: what to train, and how.
         data_dir: a folder or a description, as
             :func:`unet_tutorial.data.description.read_description` takes it.
-        run_dir: a new folder.
-        overwrite: replace a run that is already there.
+        run_dir: a new folder, or that of the same run, unfinished.
+        overwrite: replace another run that is there.
         skip_bad: leave out pairs with a fault, and say in the manifest which, instead
             of stopping.
         on_pair: called with the number of pairs decoded and their total, after each,
             if the data set was not decoded before.
+        on_batch: called with the number of batches trained on and their total in the
+            run, after each.
         on_epoch: called with each row of the history.
 
     Raises:
-        UserError: if the configuration, the data or the folder cannot be used.
+        UserError: if the configuration, the data or the folder cannot be used, or the
+            loss is no longer a number.
     """
-    started = time.perf_counter()
     _check(config)
     check_run_folder(run_dir, overwrite)
     augment = make_augmentation(config.augment, config.size)
     data = open_set(data_dir, config.size, config.target, skip_bad, on_pair)
     classes = data.target.classes
-    frames = {
-        part: data.frames(pairs) for part, pairs in split_pairs(data.pairs).items()
-    }
-    for part in ("train", "val"):
-        if not len(frames[part]):
+    parts = {name: data.sound(pairs) for name, pairs in split_pairs(data.pairs).items()}
+    for name in ("train", "val"):
+        if not parts[name]:
             raise UserError(
-                f"{data_dir}: has no sound pair for '{part}'; name a folder for it in "
+                f"{data_dir}: has no sound pair for '{name}'; name a folder for it in "
                 "its description, or see 'data check'"
             )
-    fabric = Fabric(accelerator="auto", devices=1)
+    fabric = make_fabric(config.precision)
+    train, val = (
+        data.frames(parts[name]).on(fabric.device) for name in ("train", "val")
+    )
+    weights = median_weights(train, classes) if config.class_weights else None
+    loss_function = make_loss(
+        config.loss, classes.ignore_index, weights, config.label_smoothing
+    ).to(fabric.device)
     model, optimizer, weights_used = setup(config, len(classes), fabric)
-    begin_run(run_dir)
-    loss_function = DiceLoss(classes.ignore_index)
-    order = torch.Generator().manual_seed(config.seed)
+    here, batch_size = fabric.global_rank, config.batch_size // fabric.world_size
+    per_epoch = len(_share(torch.arange(len(train)), config.batch_size, fabric))
+    per_epoch = math.ceil(per_epoch / batch_size)
+    steps = config.epochs * math.ceil(per_epoch / config.accumulate)
+    schedule = make_schedule(config.schedule, optimizer, steps)
+    history: list[Row] = []
+    seconds = 0.0
 
-    history: list[dict[str, float]] = []
-    for epoch in range(1, config.epochs + 1):
-        shuffled = batches(
-            frames["train"], config.batch_size, fabric.device, order, augment
+    decides = {
+        "config": asdict(config),
+        "data": data.digest,
+        "skipped": data.faults,
+        "precision": fabric._precision.precision,
+        "processes": fabric.world_size,
+        "torch": torch.__version__,
+    }
+    state = begin_run(run_dir, decides, overwrite) if fabric.is_global_zero else None
+    state = fabric.broadcast(state)
+    if state is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        history, seconds = state["history"], state["seconds"]
+
+    while len(history) < config.epochs:
+        epoch, began = len(history) + 1, time.perf_counter()
+        done = per_epoch * len(history)
+
+        def count_batch() -> None:
+            nonlocal done
+            done += 1
+            on_batch(done, per_epoch * config.epochs)
+
+        # Each epoch has generators of its own, so that there is no state to keep.
+        order, chance = (_generator(config.seed, epoch, i) for i in (0, 1 + here))
+        shuffled = torch.randperm(len(train), generator=order)
+        mine = _share(shuffled, config.batch_size, fabric)
+        shown = batches(train.take(mine), batch_size, fabric.device, augment, chance)
+        losses = train_one_epoch(
+            model,
+            shown,
+            loss_function,
+            optimizer,
+            fabric,
+            schedule,
+            config.accumulate,
+            config.clip,
+            count_batch,
         )
-        train_loss = train_one_epoch(model, shuffled, loss_function, optimizer, fabric)
-        in_order = batches(frames["val"], config.batch_size, fabric.device)
-        val_loss, confusion = evaluate(model, in_order, loss_function, classes)
+        if not losses.isfinite().all():
+            first = int((~losses.isfinite()).nonzero()[0])
+            batch = mine[first * batch_size : (first + 1) * batch_size].tolist()
+            names = ", ".join(str(parts["train"][i].image) for i in batch)
+            raise UserError(
+                f"the loss is no longer a number in epoch {epoch}, first "
+                f"for the batch of {names}; lower the learning rate, set 'clip', or "
+                "look at these pairs"
+            )
+        _share_buffers(model, fabric)
+        whole = torch.arange(len(val)).split(config.batch_size)[
+            here :: fabric.world_size
+        ]
+        asked = val.take(torch.cat(whole) if whole else torch.arange(0))
+        val_loss, confusion = evaluate(
+            model,
+            batches(asked, config.batch_size, fabric.device),
+            loss_function,
+            classes,
+        )
         row = {
             "epoch": epoch,
-            "train_loss": train_loss,
+            "train_loss": losses.mean().item(),
             "val_loss": val_loss,
             "val_miou": confusion.miou(),
             "val_dice": confusion.mean_dice(),
             "val_pixel_accuracy": confusion.pixel_accuracy(),
         }
-        if not history or row["val_miou"] > max(past["val_miou"] for past in history):
-            save_weights(run_dir, model)
+        best = not history or row["val_miou"] > max(p["val_miou"] for p in history)
         history.append(row)
-        save_history(run_dir, history)
-        on_epoch(row)
+        seconds += time.perf_counter() - began
+        if fabric.is_global_zero:
+            if best:
+                save_weights(run_dir, model)
+            if config.keep_every and epoch % config.keep_every == 0:
+                save_weights(run_dir, model, f"epoch-{epoch:04}.safetensors")
+            # Last: from here on the epoch counts. What came before is made again.
+            save_checkpoint(
+                run_dir,
+                {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "history": history,
+                    "seconds": seconds,
+                },
+            )
+            save_history(run_dir, history)
+            on_epoch(row)
 
-    best = max(history, key=lambda past: past["val_miou"])
-    finish_run(
-        run_dir,
-        {
-            "config": asdict(config),
-            "encoder_weights_used": weights_used,
-            "parameters": sum(weight.numel() for weight in model.parameters()),
-            "classes": asdict(classes),
-            "data": {
-                "name": data.name,
-                "digest": data.digest,
-                "pairs": {part: len(some) for part, some in frames.items()},
-                "skipped": data.faults,
+    if fabric.is_global_zero:
+        save_history(run_dir, history)
+        save_weights(run_dir, model, LAST)
+        best_row = max(history, key=lambda past: past["val_miou"])
+        finish_run(
+            run_dir,
+            {
+                "config": asdict(config),
+                "precision": decides["precision"],
+                "processes": fabric.world_size,
+                "encoder_weights_used": weights_used,
+                "parameters": sum(weight.numel() for weight in model.parameters()),
+                "classes": asdict(classes),
+                "data": {
+                    "name": data.name,
+                    "digest": data.digest,
+                    "pairs": {name: len(pairs) for name, pairs in parts.items()},
+                    "skipped": data.faults,
+                },
+                "best_epoch": int(best_row["epoch"]),
+                "seconds": round(seconds, 1),
+                "images_per_second": round(len(train) * config.epochs / seconds, 1),
+                "peak_memory_mb": _peak_memory_mb(fabric.device),
+                **provenance(),
             },
-            "best_epoch": int(best["epoch"]),
-            "seconds": round(time.perf_counter() - started, 1),
-            **provenance(),
-        },
-    )
+        )
+    fabric.barrier()
     return load_run(run_dir)
 
 
+def _processes() -> int:
+    """How many torchrun has started."""
+    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def _share(positions: Tensor, batch_size: int, fabric: Fabric) -> Tensor:
+    """What this process sees of each batch; a rest too small for all is left out."""
+    share = [
+        batch[fabric.global_rank :: fabric.world_size]
+        for batch in positions.split(batch_size)
+        if len(batch) >= fabric.world_size
+    ]
+    return torch.cat(share)
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    seed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(seed[0]) % 2**63)
+
+
+def _share_buffers(model: nn.Module, fabric: Fabric) -> None:
+    """Let all processes have the first one's means of the batch normalisation."""
+    if fabric.world_size > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
+
+
+def _peak_memory_mb(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) // 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def _check(config: Config) -> None:
-    for name in ("epochs", "batch_size", "base_channels"):
+    for name in ("epochs", "batch_size", "base_channels", "accumulate"):
         if getattr(config, name) < 1:
             raise UserError(f"{name} is {getattr(config, name)}; it must be at least 1")
+    if config.batch_size % _processes():
+        raise UserError(
+            f"batch_size {config.batch_size}: cannot be shared by {_processes()} "
+            "processes; choose a multiple of their number"
+        )
+    if config.class_weights not in (None, "median"):
+        raise UserError(
+            f"class weights '{config.class_weights}' are not known: use 'median', or "
+            "leave them out"
+        )
     # At its coarsest, a network must see more than one position: batch
     # normalisation cannot work on a single number.
     smallest = 64 if config.model == "resnet34" else 32

@@ -35,9 +35,19 @@ class Frames:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def select(self, rows: Tensor) -> "Frames":
-        """Others of the same pairs."""
-        return replace(self, rows=rows)
+    def take(self, positions: Tensor) -> "Frames":
+        """Those at some positions, in that order."""
+        return replace(self, rows=self.rows[positions])
+
+    def on(self, device: torch.device) -> "Frames":
+        """On a GPU, if they take no more than a quarter of what is free there."""
+        if device.type != "cuda":
+            return self
+        needed = len(self) * (self.images[0].numel() + self.masks[0].numel())
+        if needed > torch.cuda.mem_get_info(device)[0] / 4:
+            return self
+        images, masks = self.images[self.rows], self.masks[self.rows]
+        return Frames(images.to(device), masks.to(device), torch.arange(len(self)))
 
 
 def make_augmentation(name: str, size: tuple[int, int]) -> v2.Transform:
@@ -74,27 +84,24 @@ def batches(
     frames: Frames,
     batch_size: int,
     device: torch.device | str = "cpu",
-    generator: torch.Generator | None = None,
     augment: v2.Transform | None = None,
+    generator: torch.Generator | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Go through the frames once.
+    """Go through the frames once, in their order.
 
     Args:
         frames: the decoded pairs.
         batch_size: the last batch may be smaller.
         device: where the batch is augmented, normalised and returned.
-        generator: shuffles, and decides the augmentation; without it the frames come
-            in order.
         augment: as :func:`make_augmentation` makes it.
+        generator: decides the augmentation.
 
     Yields:
         Normalised images [N, 3, H, W] float32, in channels-last order in memory, and
         masks [N, H, W] int64.
     """
-    order = torch.arange(len(frames))
-    if generator is not None:
-        order = torch.randperm(len(frames), generator=generator)
-    for chosen in frames.rows[order].split(batch_size):
+    rows = frames.rows.to(frames.images.device)
+    for chosen in rows.split(batch_size) if len(rows) else ():
         image = frames.images[chosen].to(device).permute(0, 3, 1, 2)
         mask = frames.masks[chosen].to(device)
         if augment is not None:

@@ -53,8 +53,12 @@ class DecodedSet:
 
     def frames(self, pairs: list[Pair]) -> Frames:
         """The frames of some of the pairs, in their order, without the faulty ones."""
-        rows = [self._row_of[pair] for pair in pairs if pair in self._row_of]
-        return self._frames.select(torch.tensor(rows, dtype=torch.int64))
+        rows = [self._row_of[pair] for pair in self.sound(pairs)]
+        return self._frames.take(torch.tensor(rows, dtype=torch.int64))
+
+    def sound(self, pairs: list[Pair]) -> list[Pair]:
+        """Those of the pairs that have no fault."""
+        return [pair for pair in pairs if pair in self._row_of]
 
 
 def open_set(

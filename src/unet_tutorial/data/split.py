@@ -61,7 +61,7 @@ def _part_by_name(stem: str) -> str | None:
     if frame is None:  # no drive: every such name stands for itself
         return _part_of_frame(stem, 0)
     part = _part_of_frame(drive, frame)
-    around = range(frame - GUARD, frame + GUARD + 1)
+    around = range(max(frame - GUARD, 0), frame + GUARD + 1)
     if part == "train" and any(_part_of_frame(drive, i) != "train" for i in around):
         return None
     return part

@@ -84,7 +84,7 @@ def render(
         _wet(image, faces, numbers, camera, street.weather["wet"], noise)
     mask = np.where(seen, faces.class_id[numbers], classes.NONE).astype(np.uint8)
     instances = np.where(seen, faces.instance[numbers], 0).astype(np.int32)
-    _hood(image, mask, instances, street, rng)
+    _hood(image, mask, instances, street, noise, rng)
     grain = np.random.default_rng((*street.seed, 4, round(1000 * view.z)))
     step = slice(None, None, SUPERSAMPLING)
     return Rendering(
@@ -304,7 +304,7 @@ def _wet(image, faces: _Faces, numbers, camera: _Camera, wet: float, noise: Nois
     depth = np.clip(CAMERA_HEIGHT / np.clip(-rays[:, 1], 0.005, None), 0, 150)
     x, _, z = faces.unplace(rays * depth[:, None]).T
     puddle = np.clip(2.5 * noise.soft(x, z, 40) + 0.5, 0.1, 1)
-    ripple = 1 + 0.35 * noise.at(x, z / 3, 0.06)
+    ripple = 1 + 0.6 * noise.at(x, z / 3, 0.06) + 0.5 * noise.at(x, z / 4, 0.25)
     # Water mirrors more the flatter one looks at it.
     share = wet * puddle * ripple * np.clip(0.25 + depth / 22, 0, 0.9)
     share = np.clip(share, 0, 0.9)[:, None]
@@ -312,7 +312,7 @@ def _wet(image, faces: _Faces, numbers, camera: _Camera, wet: float, noise: Nois
     image[rows, columns] = dark * (1 - share) + image[mirrored, columns] * share * 0.9
 
 
-def _hood(image, mask, instances, street: Street, rng) -> None:
+def _hood(image, mask, instances, street: Street, noise: Noise, rng) -> None:
     """The camera's own car, an instance of its own, with the sky in its lacquer."""
     height, width = mask.shape
     picture = Image.new("1", (width, height), 0)
@@ -322,7 +322,8 @@ def _hood(image, mask, instances, street: Street, rng) -> None:
     rows, columns = np.nonzero(hood)
     into = (rows - np.argmax(hood, axis=0)[columns]) / (height * 0.165)
     shine = np.exp(-((into - rng.uniform(0.4, 1.0)) ** 2) / 0.06)
-    lacquer = rng.uniform(0.01, 0.04) + rng.uniform(0.02, 0.14) * shine
+    clouds = 1 + 2 * noise.soft(columns / width, into / 3, rng.uniform(0.5, 3))
+    lacquer = rng.uniform(0.01, 0.04) + rng.uniform(0.02, 0.2) * shine * clouds
     image[hood] = lacquer[:, None] * _colour(street, "horizon") * rng.uniform(0.7, 1.3)
     mask[hood], instances[hood] = classes.VEHICLES, instances.max() + 1
 

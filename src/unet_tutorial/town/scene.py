@@ -3,7 +3,7 @@
 Metres; x to the right of the middle of the road, y up, z along the road. The street
 runs straight along z: the renderer bends it. Colours, shapes and light come from
 ``palette.yaml``. To add a kind of thing, write a function that returns a
-:class:`Thing` and place it in :func:`_roadside`.
+:class:`Thing` and place it in ``_roadside``.
 """
 
 from dataclasses import dataclass, field, replace
