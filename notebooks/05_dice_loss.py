@@ -68,7 +68,11 @@ print(f"Dice {dice:.3f}, IoU {dice / (2 - dice):.3f}")
 # in the batch:
 #
 # ```{literalinclude} ../src/unet_tutorial/losses.py
-# :pyobject: soft_dice
+# :pyobject: dice_sums
+# ```
+#
+# ```{literalinclude} ../src/unet_tutorial/losses.py
+# :pyobject: dice_of_sums
 # ```
 #
 # ```{literalinclude} ../src/unet_tutorial/losses.py

@@ -38,8 +38,11 @@ seed = 0  # decides weights, order and mirroring
 # :pyobject: train_one_epoch
 # ```
 #
-# `fabric` is Lightning Fabric. It puts the network on a GPU if there is one, and
-# is otherwise out of the way.
+# `fabric` is Lightning Fabric. It puts the network on a GPU if there is one, lets it
+# compute in 16 bits where that is faster on the machine at hand, and is otherwise out of
+# the way. The last four arguments do nothing unless they are given: batches may share a
+# step, where memory is short; the gradient may be clipped, where the loss jumps; the
+# learning rate may change.
 #
 # The optimizer is **Adam** {cite}`kingma2015` at a learning rate of 0.0005, as in
 # the report. Adam gives each weight a step of its own, from running means of its
@@ -91,14 +94,17 @@ run = fit(
 
 # %% [markdown]
 # A falling validation loss says that the network learns something that holds for
-# pictures it was not trained on. The run left three files:
+# pictures it was not trained on. The run left these files:
 
 # %%
 sorted(path.name for path in run.folder.iterdir())
 
 # %% [markdown]
-# `best.safetensors` holds the weights, `history.csv` a row for each epoch, and
-# `manifest.json` what one needs to make the run again:
+# `best.safetensors` holds the weights of the best epoch, `last.safetensors` those of the
+# last, `history.csv` a row for each epoch, `setup.json` what decides the run, and
+# `manifest.json` what one needs to make it again. While a run is under way there is a
+# `checkpoint.pt` as well: a run that was stopped goes on from it, and ends with the very
+# weights that it would have ended with.
 
 # %%
 import json

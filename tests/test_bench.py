@@ -9,11 +9,16 @@ from tests.test_cli import call
 from unet_tutorial import bench
 
 
+def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"FRAME_SIZE": (96, 128), "GPU_SIZE": (64, 64), "CPU_SIZE": (64, 64)}
+    for name, value in {**sizes, "PAIRS": 4, "REPEATS": 1}.items():
+        monkeypatch.setattr(bench, name, value)
+
+
 def test_feeding_is_measured_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("FRAME_SIZE", (96, 128)), ("SIZE", (64, 64)), ("PAIRS", 4)):
-        monkeypatch.setattr(bench, name, value)
+    shrink(monkeypatch)
     result = call("bench", "data", "--out", tmp_path / "bench.json")
     assert result.exit_code == 0, result.output
     numbers = json.loads((tmp_path / "bench.json").read_text())
@@ -25,3 +30,20 @@ def test_feeding_is_measured_side_by_side(
     assert min(numbers["augmented"], numbers["consumed"]) > 0
     assert numbers["fastest"] in ("scratch", "resnet34")
     assert numbers["machine"]["versions"]
+
+
+def test_training_is_measured_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink(monkeypatch)
+    result = call("bench", "train", "--out", tmp_path / "bench.json")
+    assert result.exit_code == 0, result.output
+    numbers = json.loads((tmp_path / "bench.json").read_text())
+    assert [(row["model"], row["base_channels"]) for row in numbers["rows"]] == [
+        ("scratch", 16),
+        ("scratch", 64),
+        ("resnet34", 16),
+    ]
+    for row in numbers["rows"]:
+        assert min(row["plain"], row["ours"], row["ceiling"]) > 0
+    assert numbers["precision"] in ("32-true", "bf16-mixed")

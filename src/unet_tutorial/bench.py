@@ -2,7 +2,9 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,34 +13,36 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from unet_tutorial.data.batches import batches, make_augmentation, to_network
+from unet_tutorial.data.batches import Frames, batches, make_augmentation, to_network
 from unet_tutorial.data.cache import open_set
-from unet_tutorial.data.pairs import Pair, find_pairs
+from unet_tutorial.data.pairs import Pair
 from unet_tutorial.losses import DiceLoss
 from unet_tutorial.models import MODEL_NAMES
 from unet_tutorial.runs import Config, provenance
 from unet_tutorial.town.drive import make_town
-from unet_tutorial.training import setup, train_one_epoch
+from unet_tutorial.training import Batches, make_fabric, setup, train_one_epoch
 
-# The real frames' size, and that of training in the profile `full`.
-FRAME_SIZE, SIZE = (600, 800), (256, 320)
-PAIRS, BATCH, WORKERS = 48, 16, 2
-REPEATS = 3
+# The real frames' size. On a GPU networks train at the size of the profile `full`, on
+# a CPU at that of `laptop`.
+FRAME_SIZE, GPU_SIZE, CPU_SIZE = (600, 800), (256, 320), (96, 128)
+PAIRS, WORKERS, REPEATS = 48, 2, 3
+Watch = Callable[[int, int, str], None]
 
 
 class PlainPairs(Dataset):
     """What a first tutorial writes: decode and resize with Pillow at each access."""
 
-    def __init__(self, pairs: list[Pair]) -> None:
-        self.pairs = pairs
+    def __init__(self, pairs: list[Pair], size: tuple[int, int]) -> None:
+        self.pairs, self.size = pairs, size
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        pair, (height, width) = self.pairs[index], SIZE
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        pair, (height, width) = self.pairs[index], self.size
         with Image.open(pair.image) as picture:
             image = picture.convert("RGB").resize((width, height))
         with Image.open(pair.mask) as picture:
@@ -47,9 +51,40 @@ class PlainPairs(Dataset):
         return to_network(pixels), torch.from_numpy(np.array(mask)[..., 0]).long()
 
 
-def bench_data(
-    watch: Callable[[int, int, str], None] = lambda *_: None,
-) -> dict[str, Any]:
+@contextmanager
+def _data(size: tuple[int, int], watch: Watch) -> Iterator[tuple[list[Pair], Frames]]:
+    """Pairs as large as the real ones, and the same decoded at a size."""
+    with tempfile.TemporaryDirectory() as folder:
+        town = Path(folder, "town")
+        make_town(
+            town,
+            PAIRS,
+            FRAME_SIZE,
+            seed=0,
+            on_pair=lambda n: watch(n, PAIRS, "rendering"),
+        )
+        opened = open_set(town, size)
+        yield opened.pairs, opened.frames(opened.pairs)
+
+
+def _in_turns(
+    ways: dict[str, Callable[[], int]], device: torch.device, watch: Watch, title: str
+) -> dict[str, float]:
+    """Images a second of each way, which returns how many it took: medians of turns."""
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(REPEATS + 1):
+        for name, way in ways.items():
+            watch(turn, REPEATS + 1, f"{title}, {name}")
+            began = time.perf_counter()
+            images = way()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if turn:  # the first starts workers and warms up
+                speeds[name].append(images / (time.perf_counter() - began))
+    return {name: round(median(values), 1) for name, values in speeds.items()}
+
+
+def bench_data(watch: Watch = lambda *_: None) -> dict[str, Any]:
     """Images a second that reach the device: plain, from the cache, and consumed.
 
     All are measured on the same rendered pairs of 600x800, brought to 256x320,
@@ -64,73 +99,125 @@ def bench_data(
         augmentation), ``consumed`` (by the fastest network in training, from memory),
         ``fastest`` (its name), and ``machine``.
     """
-    device = Fabric(accelerator="auto", devices=1).device
-    with tempfile.TemporaryDirectory() as folder:
-        make_town(
-            Path(folder, "town"),
-            PAIRS,
-            FRAME_SIZE,
-            seed=0,
-            on_pair=lambda done: watch(done, PAIRS, "rendering"),
-        )
-        pairs = find_pairs(Path(folder, "town"))
-        frames = open_set(Path(folder, "town"), SIZE).frames(pairs)
-        generator = torch.Generator().manual_seed(0)
-        augment = make_augmentation("full", SIZE)
+    fabric, batch_size = make_fabric("auto"), 16
+    device, augment = fabric.device, make_augmentation("full", GPU_SIZE)
+    chance = torch.Generator().manual_seed(0)
+
+    def count(rounds: int, feed: Callable[[], Batches]) -> int:
+        return sum(len(image.to(device)) for _ in range(rounds) for image, _ in feed())
+
+    with _data(GPU_SIZE, watch) as (pairs, frames):
         loader = DataLoader(
-            PlainPairs(pairs), BATCH, num_workers=WORKERS, persistent_workers=True
+            PlainPairs(pairs, GPU_SIZE),
+            batch_size,
+            num_workers=WORKERS,
+            persistent_workers=True,
         )
-        feeders: dict[str, tuple[int, Callable[[], Iterable]]] = {
-            "plain": (2, lambda: ((a.to(device), b.to(device)) for a, b in loader)),
-            "cached": (20, lambda: batches(frames, BATCH, device)),
-            "augmented": (
-                10,
-                lambda: batches(frames, BATCH, device, augment, generator),
-            ),
-        }
-        speeds: dict[str, list[float]] = {name: [] for name in feeders}
-        for turn in range(REPEATS + 1):
-            for name, (rounds, feed) in feeders.items():
-                watch(turn, REPEATS + 1, f"feeding, {name}")
-                speed = _speed(feed, rounds, device)
-                if turn:  # the first starts workers and warms up
-                    speeds[name].append(speed)
-    result = {name: round(median(values), 1) for name, values in speeds.items()}
-    consumed = {}
-    for done, name in enumerate(MODEL_NAMES):
-        watch(done, len(MODEL_NAMES), f"training, {name}")
-        consumed[name] = _consumption(name)
+        fed = _in_turns(
+            {
+                "plain": lambda: count(2, lambda: loader),
+                "cached": lambda: count(
+                    20, lambda: batches(frames, batch_size, device)
+                ),
+                "augmented": lambda: count(
+                    10, lambda: batches(frames, batch_size, device, augment, chance)
+                ),
+            },
+            device,
+            watch,
+            "feeding",
+        )
+    trainers = {name: _trainer(Config(name, GPU_SIZE), fabric) for name in MODEL_NAMES}
+    consumed = _in_turns(
+        {
+            name: partial(train, [batch] * 2)
+            for name, (train, batch) in trainers.items()
+        },
+        device,
+        watch,
+        "training",
+    )
     fastest = max(consumed, key=lambda name: consumed[name])
     return {
-        **result,
-        "ratio": round(result["cached"] / result["plain"], 1),
-        "consumed": round(consumed[fastest], 1),
+        **fed,
+        "ratio": round(fed["cached"] / fed["plain"], 1),
+        "consumed": consumed[fastest],
         "fastest": fastest,
         "machine": provenance(),
     }
 
 
-def _speed(feed: Callable[[], Iterable], rounds: int, device: torch.device) -> float:
-    images, began = 0, time.perf_counter()
-    for _ in range(rounds):
-        for image, _ in feed():
-            images += len(image)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return images / (time.perf_counter() - began)
+def bench_train(watch: Watch = lambda *_: None) -> dict[str, Any]:
+    """Images a second that each network trains on, in three ways, in turns.
+
+    Args:
+        watch: called with the steps done, their total and what comes next.
+
+    Returns:
+        ``machine``, ``precision`` (ours), and ``rows`` of ``model``, ``base_channels``,
+        ``size``, ``batch``, ``plain`` (in 32 bits, channels first, PNG files decoded in
+        a DataLoader), ``ours``, and ``ceiling`` (ours, from a batch that is on the
+        device already). Each number is the median over the turns.
+    """
+    fabric = make_fabric("auto")
+    size, batch_size = (GPU_SIZE, 32) if fabric.device.type == "cuda" else (CPU_SIZE, 8)
+    rows = []
+    with _data(size, watch) as (pairs, frames):
+        for name, base_channels in (("scratch", 16), ("scratch", 64), ("resnet34", 16)):
+            config = Config(
+                name, size, batch_size=batch_size, base_channels=base_channels
+            )
+            measured = _three_ways(config, fabric, pairs, frames, watch)
+            about = {"model": name, "base_channels": base_channels}
+            rows.append(about | {"size": list(size), "batch": batch_size} | measured)
+    return {
+        "machine": provenance(),
+        "precision": fabric._precision.precision,
+        "rows": rows,
+    }
 
 
-def _consumption(name: str) -> float:
-    """Images a second that a network trains on, when they are on the device already."""
-    fabric = Fabric(accelerator="auto", devices=1)
-    config = Config(name, SIZE)
-    model, optimizer, _ = setup(config, 13, fabric)
-    image = torch.rand(config.batch_size, 3, *SIZE, device=fabric.device)
-    mask = torch.randint(13, (config.batch_size, *SIZE), device=fabric.device)
-    batch = [(image.to(memory_format=torch.channels_last), mask)]
-    speeds = []
-    for _ in range(REPEATS + 1):
-        began = time.perf_counter()
-        train_one_epoch(model, batch * 2, DiceLoss(), optimizer, fabric)
-        speeds.append(2 * config.batch_size / (time.perf_counter() - began))
-    return median(speeds[1:])
+def _three_ways(
+    config: Config, fabric: Fabric, pairs: list[Pair], frames: Frames, watch: Watch
+) -> dict[str, float]:
+    device, batch_size = fabric.device, config.batch_size
+    # A large network on a CPU takes seconds for a batch.
+    some = 2 if config.base_channels > 16 and device.type == "cpu" else 6
+    used = torch.arange(some * batch_size) % len(frames)
+    loader = DataLoader(
+        PlainPairs([pairs[i] for i in used.tolist()], config.size),
+        batch_size,
+        num_workers=WORKERS,
+        persistent_workers=True,
+    )
+    frames, augment = frames.on(device), make_augmentation("mirror", config.size)
+    chance = torch.Generator().manual_seed(0)
+    train, batch = _trainer(config, fabric)
+    plain_fabric = make_fabric("32-true")
+    train_plainly, _ = _trainer(config, plain_fabric, torch.contiguous_format)
+    ways = {
+        "plain": lambda: train_plainly((a.to(device), b.to(device)) for a, b in loader),
+        "ours": lambda: train(
+            batches(frames.take(used), batch_size, device, augment, chance)
+        ),
+        "ceiling": lambda: train([batch] * some),
+    }
+    return _in_turns(ways, device, watch, f"{config.model} {config.base_channels}")
+
+
+def _trainer(
+    config: Config,
+    fabric: Fabric,
+    memory_format: torch.memory_format = torch.channels_last,
+) -> tuple[Callable[[Batches], int], tuple[Tensor, Tensor]]:
+    """What trains on batches and counts the images, and a batch for it."""
+    model, optimizer, _ = setup(config, 13, fabric, memory_format)
+    shape, device = (config.batch_size, *config.size), fabric.device
+    image = torch.rand(shape[0], 3, *config.size, device=device)
+    mask = torch.randint(13, shape, device=device)
+
+    def train(data: Batches) -> int:
+        losses = train_one_epoch(model, data, DiceLoss(), optimizer, fabric)
+        return config.batch_size * len(losses)
+
+    return train, (image.to(memory_format=memory_format), mask)

@@ -2,6 +2,7 @@
 
 # Modules that need torch are imported inside the commands, so that --help and
 # faulty calls answer at once.
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,9 +26,11 @@ from unet_tutorial.errors import UserError
 
 # In a log, where no line can be redrawn, a line of progress at most this often.
 LOG_EVERY_S = 10.0
+# Of several processes that share a run, the first one talks.
+SILENT = os.environ.get("RANK", "0") != "0"
 # Without markup: a path may hold what looks like it.
-console = Console(markup=False, highlight=False)
-errors = Console(stderr=True, markup=False, highlight=False)
+console = Console(markup=False, highlight=False, quiet=SILENT)
+errors = Console(stderr=True, markup=False, highlight=False, quiet=SILENT)
 
 
 class _Group(typer.core.TyperGroup):
@@ -213,8 +216,36 @@ def train(
     ] = None,
     augment: Annotated[str, typer.Option(help="none, mirror or full.")] = "mirror",
     skip_bad: SkipBad = False,
+    batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 8,
+    base_channels: Annotated[
+        int, typer.Option(help="Width of the first block of scratch.")
+    ] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.0005,
+    loss: Annotated[str, typer.Option(help="dice, cross-entropy or both.")] = "dice",
+    class_weights: Annotated[
+        str | None, typer.Option(help="median: lift rare classes in cross-entropy.")
+    ] = None,
+    label_smoothing: Annotated[
+        float, typer.Option(min=0, max=1, help="For cross-entropy, 0 to 1.")
+    ] = 0.0,
+    schedule: Annotated[
+        str | None, typer.Option(help="cosine: let the learning rate fall to 0.")
+    ] = None,
+    clip: Annotated[
+        float | None, typer.Option(help="The largest norm of the gradient.")
+    ] = None,
+    accumulate: Annotated[int, typer.Option(help="Batches per step.")] = 1,
+    precision: Annotated[
+        str, typer.Option(help="auto, 32-true or bf16-mixed.")
+    ] = "auto",
+    keep_every: Annotated[
+        int | None, typer.Option(help="Also keep the weights of every so many epochs.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write the curves for TensorBoard here, too.")
+    ] = None,
 ) -> None:
-    """Train a network on the train split: Dice loss, Adam at 0.0005."""
+    """Train a network on the train split; the same call again goes on where it stood."""
     from unet_tutorial.models.resnet_unet import available_encoder_weights
     from unet_tutorial.runs import Config
     from unet_tutorial.training import epoch_line, fit
@@ -233,10 +264,27 @@ def train(
         encoder_weights=encoder_weights,
         target=target,
         augment=augment,
+        batch_size=batch_size,
+        base_channels=base_channels,
+        learning_rate=learning_rate,
+        loss=loss,
+        class_weights=class_weights,
+        label_smoothing=label_smoothing,
+        schedule=schedule,
+        clip=clip,
+        accumulate=accumulate,
+        precision=precision,
+        keep_every=keep_every,
     )
+    show_curves = _tensorboard(tensorboard)
     if model == "resnet34":
         start = "random weights" if encoder_weights == "none" else encoder_weights
         console.print(f"the encoder starts from {start}")
+
+    def on_epoch(row: dict[str, float]) -> None:
+        console.print(epoch_line(row))
+        show_curves(row)
+
     with _progress("reading", 1) as advance:
         try:
             run = fit(
@@ -246,7 +294,7 @@ def train(
                 skip_bad=skip_bad,
                 on_pair=advance,
                 on_batch=lambda done, total: advance(done, total, "training"),
-                on_epoch=lambda row: console.print(epoch_line(row)),
+                on_epoch=on_epoch,
             )
         except KeyboardInterrupt:
             errors.print("the same call again goes on after the last whole epoch")
@@ -254,6 +302,27 @@ def train(
     for fault in run.manifest["data"]["skipped"]:
         console.print(f"left out: {fault}", style="yellow")
     console.print(f"run in {out}, best epoch {run.manifest['best_epoch']}")
+
+
+def _tensorboard(folder: Path | None) -> Callable[[dict[str, float]], None]:
+    """What writes a row of the history for TensorBoard, if that is wanted."""
+    if folder is None:
+        return lambda row: None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError(
+            "TensorBoard is not installed; 'pip install tensorboard', or leave out "
+            "--tensorboard"
+        ) from error
+    writer = SummaryWriter(str(folder))
+
+    def write(row: dict[str, float]) -> None:
+        for name, value in row.items():
+            writer.add_scalar(name, value, int(row["epoch"]))
+        writer.flush()
+
+    return write
 
 
 @app.command()
@@ -359,6 +428,42 @@ def bench_data_command(
         table.add_row(title, f"{numbers[name]:.1f}")
     console.print(table)
     console.print(f"cached / plain = {numbers['ratio']:.1f}; numbers in {out}")
+
+
+@bench_app.command("train")
+def bench_train_command(
+    out: Annotated[Path, typer.Option(help="Write the numbers to this JSON file.")],
+) -> None:
+    """Train each network the plain way, our way, and without waiting for data."""
+    from unet_tutorial.bench import bench_train
+    from unet_tutorial.files import write_json
+
+    with _progress("rendering", 1) as advance:
+        numbers = bench_train(watch=advance)
+    write_json(out, numbers)
+    table = Table(
+        title=f"images a second in training, ours in {numbers['precision']}",
+        title_justify="left",
+    )
+    for column in (
+        "model",
+        "width",
+        "size",
+        "plain",
+        "ours",
+        "ceiling",
+        "ours / plain",
+    ):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for row in numbers["rows"]:
+        table.add_row(
+            row["model"],
+            str(row["base_channels"]),
+            "x".join(map(str, row["size"])),
+            *(f"{row[name]:.1f}" for name in ("plain", "ours", "ceiling")),
+            f"{row['ours'] / row['plain']:.1f}",
+        )
+    console.print(table)
 
 
 class _Countdown:

@@ -1,5 +1,6 @@
 """Train a network: ``fit`` calls ``setup``, ``train_one_epoch`` and ``evaluate``."""
 
+import logging
 import math
 import os
 import resource
@@ -117,9 +118,14 @@ def evaluate(
 
 
 def setup(
-    config: Config, num_classes: int, fabric: Fabric
+    config: Config,
+    num_classes: int,
+    fabric: Fabric,
+    memory_format: torch.memory_format = torch.channels_last,
 ) -> tuple[nn.Module, torch.optim.Optimizer, str]:
     """Build the network and its optimizer on the device.
+
+    Most hardware convolves faster where the channels of a pixel lie together.
 
     Returns:
         The network, the optimizer, and which weights the encoder starts from.
@@ -129,7 +135,7 @@ def setup(
     weights_used = "random"
     if isinstance(model, ResNet34UNet):
         weights_used = load_encoder_weights(model, config.encoder_weights)
-    model = model.to(memory_format=torch.channels_last)
+    model = model.to(memory_format=memory_format)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     model, optimizer = fabric.setup(model, optimizer)
     return model, optimizer, weights_used
@@ -137,6 +143,8 @@ def setup(
 
 def make_fabric(precision: str) -> Fabric:
     """One process on the best device there is, or as many as torchrun has started."""
+    # It tells what it does, which is nothing for the pages of a book.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(accelerator="auto", devices=1)
     chosen: Any = choose_precision(precision, fabric.device)
     if _processes() == 1:
