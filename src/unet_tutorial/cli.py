@@ -245,7 +245,7 @@ def train(
         Path | None, typer.Option(help="Write the curves for TensorBoard here, too.")
     ] = None,
 ) -> None:
-    """Train a network on the train split; the same call again goes on where it stood."""
+    """Train on the train split; a call that was stopped goes on when repeated."""
     from unet_tutorial.models.resnet_unet import available_encoder_weights
     from unet_tutorial.runs import Config
     from unet_tutorial.training import epoch_line, fit
