@@ -172,7 +172,7 @@ def bench_train(watch: Watch = lambda *_: None) -> dict[str, Any]:
             rows.append(about | {"size": list(size), "batch": batch_size} | measured)
     return {
         "machine": provenance(),
-        "precision": fabric._precision.precision,
+        "precision": fabric.strategy.precision.precision,
         "rows": rows,
     }
 

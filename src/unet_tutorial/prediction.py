@@ -47,20 +47,23 @@ class Predictor:
         self.resize = v2.Resize(tuple(config.size), antialias=True)
 
     @torch.inference_mode()
-    def probabilities(self, image: np.ndarray) -> torch.Tensor:
-        """[H, W, 3] uint8 to the probability of each class, [C, H, W] on the device.
+    def logits(self, image: np.ndarray) -> torch.Tensor:
+        """[H, W, 3] uint8 to logits, [C, H, W] on the device.
 
         The network sees the image at the size it was trained at; its logits are
         brought back to the size of the image.
         """
         pixels = tv_tensors.Image(torch.tensor(image).permute(2, 0, 1)).to(self.device)
         logits = self.model(to_network(self.resize(pixels))[None])
-        logits = nn.functional.interpolate(logits, image.shape[:2], mode="bilinear")
-        return logits[0].softmax(dim=0)
+        return nn.functional.interpolate(logits, image.shape[:2], mode="bilinear")[0]
+
+    def probabilities(self, image: np.ndarray) -> torch.Tensor:
+        """[H, W, 3] uint8 to the probability of each class, [C, H, W] on the device."""
+        return self.logits(image).softmax(dim=0)
 
     def mask(self, image: np.ndarray) -> np.ndarray:
         """[H, W, 3] uint8 to class ids, [H, W] uint8."""
-        return self.probabilities(image).argmax(dim=0).to(torch.uint8).cpu().numpy()
+        return self.logits(image).argmax(dim=0).to(torch.uint8).cpu().numpy()
 
 
 def score(

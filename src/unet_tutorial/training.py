@@ -1,5 +1,6 @@
 """Train a network: ``fit`` calls ``setup``, ``train_one_epoch`` and ``evaluate``."""
 
+import itertools
 import logging
 import math
 import os
@@ -8,8 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from itertools import islice
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def train_one_epoch(
     model.train()
     loss_function.train()
     data, losses = iter(data), []
-    while several := list(islice(data, accumulate)):
+    while several := list(itertools.islice(data, accumulate)):
         optimizer.zero_grad()
         for image, mask in several:
             loss = loss_function(model(image), mask)
@@ -218,6 +218,41 @@ def epoch_line(row: Row) -> str:
     )
 
 
+@dataclass
+class State:
+    """What changes in a run, epoch after epoch."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    history: list[Row] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        """The first one with the highest validation mIoU."""
+        return int(max(self.history, key=lambda row: row["val_miou"])["epoch"])
+
+    def to_save(self) -> dict[str, Any]:
+        """Tensors, numbers and lists, from which :meth:`restore` goes on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "history": self.history,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, saved: dict[str, Any] | None) -> None:
+        """Go on from what was saved, if anything was."""
+        if saved is None:
+            return
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.history, self.seconds = saved["history"], saved["seconds"]
+
+
 def fit(
     config: Config,
     data_dir: Path,
@@ -277,75 +312,59 @@ def fit(
         config.loss, classes.ignore_index, weights, config.label_smoothing
     ).to(fabric.device)
     model, optimizer, weights_used = setup(config, len(classes), fabric)
-    here, batch_size = fabric.global_rank, config.batch_size // fabric.world_size
-    per_epoch = len(_share(torch.arange(len(train)), config.batch_size, fabric))
-    per_epoch = math.ceil(per_epoch / batch_size)
+    batch_size = config.batch_size // fabric.world_size
+    seen = len(_share(torch.arange(len(train)), config.batch_size, fabric))
+    per_epoch = math.ceil(seen / batch_size)
     steps = config.epochs * math.ceil(per_epoch / config.accumulate)
     schedule = make_schedule(config.schedule, optimizer, steps)
-    history: list[Row] = []
-    seconds = 0.0
+    state = State(model, optimizer, schedule)
 
-    decides = {
+    about = {
         "config": asdict(config),
-        "data": data.digest,
-        "skipped": data.faults,
-        "precision": fabric._precision.precision,
+        "data": {
+            "name": data.name,
+            "digest": data.digest,
+            "pairs": {name: len(pairs) for name, pairs in parts.items()},
+            "skipped": data.faults,
+        },
+        "precision": fabric.strategy.precision.precision,
         "processes": fabric.world_size,
         "torch": torch.__version__,
     }
-    state = begin_run(run_dir, decides, overwrite) if fabric.is_global_zero else None
-    state = fabric.broadcast(state)
-    if state is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        history, seconds = state["history"], state["seconds"]
+    saved = begin_run(run_dir, about, overwrite) if fabric.is_global_zero else None
+    state.restore(fabric.broadcast(saved))
 
-    while len(history) < config.epochs:
-        epoch, began = len(history) + 1, time.perf_counter()
-        done = per_epoch * len(history)
-
-        def count_batch() -> None:
-            nonlocal done
-            done += 1
-            on_batch(done, per_epoch * config.epochs)
-
+    while len(state.history) < config.epochs:
+        epoch, began = len(state.history) + 1, time.perf_counter()
+        batch_number = itertools.count(per_epoch * (epoch - 1) + 1)
         # Each epoch has generators of its own, so that there is no state to keep.
-        order, chance = (_generator(config.seed, epoch, i) for i in (0, 1 + here))
+        order = _generator(config.seed, epoch, 0)
+        chance = _generator(config.seed, epoch, 1 + fabric.global_rank)
         shuffled = torch.randperm(len(train), generator=order)
         mine = _share(shuffled, config.batch_size, fabric)
-        shown = batches(train.take(mine), batch_size, fabric.device, augment, chance)
         losses = train_one_epoch(
             model,
-            shown,
+            batches(train.take(mine), batch_size, fabric.device, augment, chance),
             loss_function,
             optimizer,
             fabric,
             schedule,
             config.accumulate,
             config.clip,
-            count_batch,
+            lambda: on_batch(next(batch_number), per_epoch * config.epochs),  # noqa: B023
         )
         if not losses.isfinite().all():
             first = int((~losses.isfinite()).nonzero()[0])
-            batch = mine[first * batch_size : (first + 1) * batch_size].tolist()
+            batch = mine.split(batch_size)[first].tolist()
             names = ", ".join(str(parts["train"][i].image) for i in batch)
             raise UserError(
-                f"the loss is no longer a number in epoch {epoch}, first "
-                f"for the batch of {names}; lower the learning rate, set 'clip', or "
-                "look at these pairs"
+                f"the loss is no longer a number in epoch {epoch}, first for the batch "
+                f"of {names}; lower the learning rate, set 'clip', or look at them"
             )
         _share_buffers(model, fabric)
-        whole = torch.arange(len(val)).split(config.batch_size)[
-            here :: fabric.world_size
-        ]
-        asked = val.take(torch.cat(whole) if whole else torch.arange(0))
-        val_loss, confusion = evaluate(
-            model,
-            batches(asked, config.batch_size, fabric.device),
-            loss_function,
-            classes,
-        )
+        asked = val.take(_share_batches(len(val), config.batch_size, fabric))
+        to_judge = batches(asked, config.batch_size, fabric.device)
+        val_loss, confusion = evaluate(model, to_judge, loss_function, classes)
         row = {
             "epoch": epoch,
             "train_loss": losses.mean().item(),
@@ -354,50 +373,32 @@ def fit(
             "val_dice": confusion.mean_dice(),
             "val_pixel_accuracy": confusion.pixel_accuracy(),
         }
-        best = not history or row["val_miou"] > max(p["val_miou"] for p in history)
-        history.append(row)
-        seconds += time.perf_counter() - began
+        state.history.append(row)
+        state.seconds += time.perf_counter() - began
         if fabric.is_global_zero:
-            if best:
+            if state.best_epoch == epoch:
                 save_weights(run_dir, model)
             if config.keep_every and epoch % config.keep_every == 0:
                 save_weights(run_dir, model, f"epoch-{epoch:04}.safetensors")
             # Last: from here on the epoch counts. What came before is made again.
-            save_checkpoint(
-                run_dir,
-                {
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "history": history,
-                    "seconds": seconds,
-                },
-            )
-            save_history(run_dir, history)
+            save_checkpoint(run_dir, state.to_save())
+            save_history(run_dir, state.history)
             on_epoch(row)
 
     if fabric.is_global_zero:
-        save_history(run_dir, history)
+        save_history(run_dir, state.history)
         save_weights(run_dir, model, LAST)
-        best_row = max(history, key=lambda past: past["val_miou"])
+        shown = len(train) * config.epochs
         finish_run(
             run_dir,
             {
-                "config": asdict(config),
-                "precision": decides["precision"],
-                "processes": fabric.world_size,
+                **about,
                 "encoder_weights_used": weights_used,
                 "parameters": sum(weight.numel() for weight in model.parameters()),
                 "classes": asdict(classes),
-                "data": {
-                    "name": data.name,
-                    "digest": data.digest,
-                    "pairs": {name: len(pairs) for name, pairs in parts.items()},
-                    "skipped": data.faults,
-                },
-                "best_epoch": int(best_row["epoch"]),
-                "seconds": round(seconds, 1),
-                "images_per_second": round(len(train) * config.epochs / seconds, 1),
+                "best_epoch": state.best_epoch,
+                "seconds": round(state.seconds, 1),
+                "images_per_second": round(shown / state.seconds, 1),
                 "peak_memory_mb": _peak_memory_mb(fabric.device),
                 **provenance(),
             },
@@ -419,6 +420,12 @@ def _share(positions: Tensor, batch_size: int, fabric: Fabric) -> Tensor:
         if len(batch) >= fabric.world_size
     ]
     return torch.cat(share)
+
+
+def _share_batches(count: int, batch_size: int, fabric: Fabric) -> Tensor:
+    """Whole batches in turns, so that each is judged once, by one process."""
+    whole = torch.arange(count).split(batch_size)
+    return torch.cat([whole[0][:0], *whole[fabric.global_rank :: fabric.world_size]])
 
 
 def _generator(*numbers: int) -> torch.Generator:
