@@ -40,7 +40,7 @@ def dice_sums(
     """What the Dice coefficients are made of, for each class; may be added up.
 
     Returns:
-        [3, C]: the overlap of answer and mask, and the size of each of the two.
+        The overlap of answer and mask and the size of each of the two, [3, C].
     """
     num_classes = probabilities.shape[1]
     valid = (

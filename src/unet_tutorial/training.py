@@ -202,7 +202,7 @@ def median_weights(frames: Frames, classes: Classes) -> Tensor:
     D. Eigen, R. Fergus, 2015, https://arxiv.org/abs/1411.4734.
 
     Returns:
-        [C] float32.
+        A weight for each class, [C] float32.
     """
     pixels = torch.bincount(frames.masks[frames.rows].flatten().cpu(), minlength=256)
     share = pixels[: len(classes)].double()

@@ -56,7 +56,7 @@ class Rendering:
 def view_along(street: Street, z: float = 0.0) -> View:
     """The camera of a car that drives in the right lane, more or less straight."""
     rng = np.random.default_rng((*street.seed, 1))
-    aside, yaw, pitch = rng.normal(0, (1.2, 0.14, 0.03)).tolist()
+    aside, yaw, pitch = rng.normal(0, (1.5, 0.16, 0.03)).tolist()
     sway = float(np.sin(z / 35 + rng.uniform(0, 6)))
     yaw = yaw * float(np.cos(z / 50)) + 0.01 * sway
     return View(street.width / 2 + aside + 0.25 * sway, z, yaw, pitch)
