@@ -60,7 +60,8 @@ parts = split_pairs(find_pairs(Path(data_dir)))
 {name: len(pairs) for name, pairs in parts.items()}
 
 # %% [markdown]
-# Most pairs are for training, and the test pairs stay aside until the end.
+# Most pairs are for training. From the test pairs nothing is learnt and nothing is
+# chosen.
 
 # %% [markdown]
 # ## Steps 3 to 5: the simplest model
@@ -83,12 +84,13 @@ most_frequent.shape
 # ## Step 6: judge
 #
 # Three scores carry this book. They are all read from one table, the confusion
-# matrix, which counts for every true class what was answered. How good is a model
-# that never looks?
+# matrix, which counts for every true class what was answered.
 #
 # - **Pixel accuracy** is the share of pixels with the right class.
 # - **IoU** of a class is the overlap of answer and truth divided by their union.
 # - **mIoU** is the mean IoU of all classes that occur.
+#
+# How good is a model that never looks?
 
 # %%
 import torch
@@ -103,13 +105,16 @@ print(f"pixel accuracy {confusion.pixel_accuracy():.3f}, mIoU {confusion.miou():
 
 # %% [markdown]
 # An accuracy of {result}`02_road_scenes.pixel_accuracy:.3f` for a model that
-# never looks: sky and road fill most of the picture and keep their place. The
+# never looks: sky, road and the car's own hood fill most of the picture and keep their
+# place. The
 # mIoU, {result}`02_road_scenes.miou:.3f`, is not fooled, since every class
 # weighs the same in it.
 #
-# A second baseline looks, but at one pixel at a time. It counts how often each class
-# has each colour, in each of 12 x 16 cells of the picture, and answers the most
-# frequent:
+# A second baseline looks, but at one pixel at a time. It cuts each colour channel into 8
+# shades and the picture into 12 x 16 cells, counts how often each class has each colour
+# in each cell, and answers the most frequent. `PRIOR` adds a little of the cell's own
+# mixture, for colours that were hardly seen there; `_keys` numbers cells and colours. It
+# is scored at the reduced size that the networks will see:
 #
 # ```{literalinclude} ../src/unet_tutorial/baselines.py
 # :pyobject: score_colour
@@ -141,16 +146,16 @@ save_results(
 )
 
 # %% [markdown]
-# Its mIoU is {result}`02_road_scenes.by_colour.miou:.3f`. Whatever a network scores
-# above that, it owes to looking at more than one pixel: at shapes, and at what stands
-# beside what.
+# Its mIoU is {result}`02_road_scenes.by_colour.miou:.3f`. What a network scores well
+# above that, it hardly owes to colour and place alone: it must use shapes, and what
+# stands beside what.
 
 # %% [markdown]
 # ## Step 7: look
 #
 # Compare the two masks. Which classes are missing in the answer?
 
-# %% mystnb={"image": {"alt": "Three panels: a test picture of a street, its true mask, and the baseline's answer, which has the sky, the road with its lines, pavements and the hood in smooth patches, and ragged patches of plants and houses at both sides."}, "figure": {"caption": "A test picture, its mask, and the class most frequent at each position.", "name": "fig-position"}}
+# %% mystnb={"image": {"alt": "Three panels: a test picture of a street, its true mask, and the baseline's answer, which has sky, road, pavements and the hood in smooth patches, ragged patches of plants and houses at both sides, and neither road lines nor signs."}, "figure": {"caption": "A test picture, its mask, and the class most frequent at each position.", "name": "fig-position"}}
 from unet_tutorial import plots
 
 image, mask = read_pair(parts["test"][0])
@@ -197,7 +202,7 @@ print(f"pixel accuracy {nothing.pixel_accuracy():.3f}, mIoU {nothing.miou():.3f}
 # %% [markdown]
 # The accuracy is the share of *None* in the masks. The IoU of *None* is the same
 # number, since its union is the whole picture, and every other class scores 0:
-# the mIoU is that share divided by the number of classes.
+# the mIoU is that share divided by the number of classes that occur.
 #
 # ```{solution-end}
 # ```

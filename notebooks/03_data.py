@@ -77,15 +77,15 @@ import numpy as np
 image, mask = read_pair(pairs[0])
 print("picture", image.shape, image.dtype)
 print("mask   ", mask.shape, mask.dtype)
-print("a piece of it, where the road meets the pavement on the right:")
+print("a piece of it, at the last edge of a row:")
 row = int(0.7 * mask.shape[0])
 edge = np.flatnonzero(np.diff(mask[row].astype(int)))[-1]
 print(mask[row, edge - 10 : edge + 12])
 
 # %% [markdown]
-# The numbers are names of classes, not amounts: 8 (Sidewalks) is not more than
-# 7 (Roads). This is why a mask is never resized with averaging. Between an 8 and
-# a 12 there is no 10.
+# The numbers are names of classes, not amounts: 8 (*Sidewalks*) is not twice as much
+# as 4 (*Pedestrians*). This is why a mask is never resized with averaging. Between an 8
+# and a 12 there is no 10.
 
 # %% [markdown]
 # ## Samples
@@ -100,7 +100,8 @@ a, b, c, d = (read_pair(pair) for pair in pairs[: 4 * step : step])
 figure = plots.plot_grid([[*a, *b], [*c, *d]], ["picture", "mask"] * 2)
 
 # %% [markdown]
-# The black shape at the bottom is the hood of the camera's own car. It belongs to
+# They cover few pixels, and some pictures lack one or the other. The black shape at the
+# bottom is the hood of the camera's own car. It belongs to
 # *Vehicles*, in the real data as well. What has no class, such as the sky and
 # bare ground, is *None*.
 
@@ -137,7 +138,8 @@ figure = plots.plot_class_shares(pd.Series(shares, LYFT.names))
 #
 # So the library cuts each drive into blocks of ten frames, the same in every folder,
 # and leaves out training frames at the edge of a block. Which block a frame belongs to
-# follows from its name alone, so that adding files moves none:
+# follows from its name alone, so that adding files moves none (sets too small for that
+# are cut in three by their sorted names):
 #
 # ```{literalinclude} ../src/unet_tutorial/data/split.py
 # :start-at: BLOCK = 10
@@ -158,7 +160,8 @@ pd.DataFrame(
 # %% [markdown]
 # In the embedded set each pair shows a street of its own: its drives have one frame
 # each, and the name of the drive decides. Training learns from `train`; the best epoch
-# is chosen on `val`; the scores in this book are measured on `test`, once.
+# is chosen on `val`; the scores in this book are measured on `test`, from which nothing
+# is learnt or chosen.
 #
 # ## What a shuffle hides
 #
@@ -166,7 +169,7 @@ pd.DataFrame(
 # the real set was recorded, frame after frame, with five folders a little offset. Look
 # at a test frame and at the training frame that is most like it, for each split.
 
-# %% mystnb={"image": {"alt": "Three pictures of rendered streets. The first two are nearly the same, cars, houses and trees in the same places; the third shows the same street from farther along, with other things in view."}, "figure": {"caption": "A test frame; the training frame most like it if frames are shuffled; and if each drive is cut into blocks.", "name": "fig-neighbours"}}
+# %% mystnb={"image": {"alt": "Three pictures of rendered streets. The first two are nearly the same, cars, houses and trees in the same places; the third shows a street from another place, with other things in view."}, "figure": {"caption": "A test frame; the training frame most like it if frames are shuffled; and if neighbours are kept apart.", "name": "fig-neighbours"}}
 import random
 
 from unet_tutorial.town.drive import renew_town
@@ -196,9 +199,11 @@ figure = plots.plot_grid(
 )
 
 # %% [markdown]
-# With the shuffle the network has all but seen the test frame. Now the same network
-# is trained twice, on as many pairs, once for each split, and judged on its own test
-# part and on streets that neither has seen.
+# With the shuffle the network has all but seen the test frame. Now the U-Net of
+# {doc}`04_unet` is trained twice, on as many pairs, once for each split, and judged on
+# the test part of that split and on streets that neither has seen. {doc}`06_training`
+# explains `fit`; `describe` only lays links to the pairs of a split into a folder. How
+# far apart do the two columns lie?
 
 # %%
 import shutil
@@ -313,10 +318,10 @@ print(
 )
 
 # %% [markdown]
-# They differ along the edges. A mean of two ids is a third: between *None* (0) and
-# *Vehicles* (10), say, averaging answers *Pedestrians* (4) or *Poles* (5), and where
-# road meets pavement it makes no sense either. The nearest pixel only ever answers
-# what is there.
+# They differ along the edges. A mean of two ids may be a third: between *None* (0) and
+# *Vehicles* (10), say, averaging answers *Pedestrians* (4) or *Poles* (5). Only between
+# neighbours such as *Roads* (7) and *Sidewalks* (8) is it one of the two, by chance. The
+# nearest pixel only ever answers what is there.
 #
 # ```{solution-end}
 # ```
@@ -341,8 +346,8 @@ chance = (1 - occurs[rarest]) ** 2
 print(f"\ntwo pairs miss {LYFT.names[rarest]} with a chance of {chance:.2%}")
 
 # %% [markdown]
-# A class may be rare in two ways: in few pictures, or in few pixels of each. The
-# figure above shows the second, this table the first.
+# A class may be rare in two ways: in few pictures, or in few pixels of each. This table
+# shows the first; the figure above shows both together, as a share of all pixels.
 #
 # ```{solution-end}
 # ```

@@ -12,8 +12,7 @@
 # # Training
 #
 # After this chapter you can read a training loop line by line, start a run of
-# your own, find everything it leaves behind, and choose a learning rate from a
-# plot.
+# your own, find everything it leaves behind, and compare learning rates in a plot.
 #
 # *You need:* {doc}`04_unet` and {doc}`05_dice_loss`.
 
@@ -30,7 +29,7 @@ seed = 0  # decides weights, order and mirroring
 # %% [markdown]
 # ## One epoch
 #
-# An epoch shows the network every training picture once, in batches. After each
+# An epoch shows the network every training picture once, in batches. For each
 # batch four things happen: the network answers, the loss judges the answer, the
 # gradient of the loss is computed, and the optimizer moves every weight a little.
 #
@@ -42,15 +41,15 @@ seed = 0  # decides weights, order and mirroring
 # compute in 16 bits where that is faster on the machine at hand, and is otherwise out of
 # the way. The last four arguments do nothing unless they are given: batches may share a
 # step, where memory is short; the gradient may be clipped, where the loss jumps; the
-# learning rate may change.
+# learning rate may change; and somebody may be told of each batch.
 #
 # The optimizer is **Adam** {cite}`kingma2015` at a learning rate of 0.0005, as in
 # the report. Adam gives each weight a step of its own, from running means of its
 # gradient and of the gradient's square. `zero_grad` forgets the gradient of the step
 # before; torch would add to it otherwise.
 #
-# Each training picture is mirrored left to right with a probability of one half, its
-# mask with it, whenever it is shown. A street seen in a mirror is a street, and the
+# Training pictures are mirrored left to right with a probability of one half, four at a
+# time and their masks with them, whenever they are shown. A street seen in a mirror is a street, and the
 # network sees twice as many.
 #
 # ## Judging without learning
@@ -67,7 +66,7 @@ seed = 0  # decides weights, order and mirroring
 #
 # `fit` puts this together: it reads the data, trains, validates, and keeps the
 # weights of the epoch with the best validation mIoU. Everything that decides the
-# run is in its `Config`.
+# run, beside the data, is in its `Config`.
 
 # %%
 from pathlib import Path
@@ -93,8 +92,8 @@ run = fit(
 )
 
 # %% [markdown]
-# A falling validation loss says that the network learns something that holds for
-# pictures it was not trained on. The run left these files:
+# If there are several epochs, a falling validation loss says that the network learns
+# something that holds for pictures it was not trained on. The run left these files:
 
 # %%
 sorted(path.name for path in run.folder.iterdir())
@@ -103,8 +102,9 @@ sorted(path.name for path in run.folder.iterdir())
 # `best.safetensors` holds the weights of the best epoch, `last.safetensors` those of the
 # last, `history.csv` a row for each epoch, `setup.json` what decides the run, and
 # `manifest.json` what one needs to make it again. While a run is under way there is a
-# `checkpoint.pt` as well: a run that was stopped goes on from it, and ends with the very
-# weights that it would have ended with.
+# `checkpoint.pt` as well: a run that was stopped goes on from it, and ends as if it had
+# never been stopped, on a CPU with the very same weights. In the manifest, look for the
+# seed, the digest of the data and the versions.
 
 # %%
 import json
@@ -113,6 +113,8 @@ for key, value in run.manifest.items():
     print(f"{key}: {json.dumps(value)[:80]}")
 
 # %% [markdown]
+# With these, the code and the data, the run can be made again.
+#
 # ## The learning rate
 #
 # Too small a rate wastes epochs; too large a rate overshoots. We train the same
@@ -155,8 +157,10 @@ save_results(
 # After {result}`06_training.epochs` epochs the validation loss is
 # {result}`06_training.final_val_loss.low:.3f` for a tenth of the report's rate,
 # {result}`06_training.final_val_loss.report:.3f` for the report's own, and
-# {result}`06_training.final_val_loss.high:.3f` for ten times as much. What a rate does
-# in a few epochs says little about what it does in a hundred.
+# {result}`06_training.final_val_loss.high:.3f` for ten times as much. Look at the shape as
+# well as at the last value: a curve that hardly falls has too small a rate, one that
+# falls and jumps back too large a one. And what a rate does in a few epochs does not
+# settle what it does in a hundred.
 #
 # ## Summary
 #
@@ -201,8 +205,8 @@ for step in range(30 * short_epochs):
 print(f"last      loss {loss.item():.3f}")
 
 # %% [markdown]
-# If it did not fall, something would be broken: the loss, the labels, or the way
-# of the gradient. No amount of data or patience would help.
+# If it did not fall, something would be broken: the loss, the labels, or the path
+# of the gradient back to the weights, or the rate. No amount of data or patience would help.
 #
 # ```{solution-end}
 # ```
@@ -226,8 +230,8 @@ first, second = (
 print("the same to the last digit:", first.equals(second))
 
 # %% [markdown]
-# On one machine's CPU they are. On a GPU some sums are added in an order that
-# changes from run to run, and the last digits differ.
+# On one machine's CPU they are. On a GPU some sums are added in an order that may change
+# from run to run, and the last digits may differ.
 #
 # ```{solution-end}
 # ```

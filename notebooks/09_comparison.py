@@ -66,7 +66,8 @@ figure = plots.plot_losses(histories)
 #
 # The first two rows are the baselines of {doc}`02_road_scenes`: the most frequent
 # class of each position, which never looks at a picture, and the most frequent class
-# of each colour and place, which looks at one pixel at a time.
+# of each colour and place, which looks at one pixel at a time. That second row is scored
+# at the reduced size, the others at the size of the masks.
 
 # %%
 import json
@@ -97,8 +98,9 @@ table.astype(float).round(3).astype(object).fillna("")
 # than what another seed would make means nothing.
 #
 # `dice` is the mean Dice coefficient. `lyft_score`, from 0 to 100, is the accuracy
-# part of the Lyft challenge's own score, from F scores of road and vehicle. It leaves
-# out the camera's own hood, which makes up most of the pixels of *Vehicles* in the
+# part of the Lyft challenge's own score, from F scores of road and vehicle. (An F score
+# weighs missed pixels against false ones; with equal weights it is the Dice
+# coefficient.) It leaves out the camera's own hood, which makes up most of the pixels of *Vehicles* in the
 # other scores: what it judges is the real cars. It does not compare with the
 # challenge's board, which was computed on other pictures. The baselines were not given
 # these two scores.
@@ -151,7 +153,8 @@ compared = [compare(pair) for pair in test]
 figure = plots.plot_grid(compared[:: max(len(test) // 3, 1)][:3], titles)
 
 # %% [markdown]
-# Small and thin things are where they differ from the mask, and from each other.
+# Look first at small and thin things, and at the edges of large ones. The table above
+# says in which classes the two differ most.
 #
 # ## The worst pictures
 #
@@ -164,6 +167,12 @@ accuracy = [
 ]
 worst = sorted(range(len(test)), key=accuracy.__getitem__)[:3]
 figure = plots.plot_grid([compared[i] for i in worst], titles)
+
+# %% [markdown]
+# The worst of {result}`09_comparison.test_pairs` test pictures has
+# {result}`09_comparison.worst_accuracy:.1%` of its pixels right, the mean is
+# {result}`09_comparison.mean_accuracy:.1%`. Look at what the worst have in common:
+# the light, something large and near, a class that is rare in training.
 
 # %% [markdown]
 # ## On real frames
@@ -192,8 +201,9 @@ else:
     print("no real frames at hand, or the networks were trained on them")
 
 # %% [markdown]
-# Whatever is lost against the scores above is lost to what the imitation lacks: shapes,
-# surfaces and light that it never showed.
+# If a table stands here, compare it with the scores above, and mind the number of
+# frames: a few frames do not hold every class, and the mIoU is a mean over those that
+# occur. A loss may come from shapes, surfaces and light that the imitation never showed.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -210,11 +220,6 @@ save_results(
 )
 
 # %% [markdown]
-# The worst of {result}`09_comparison.test_pairs` test pictures has
-# {result}`09_comparison.worst_accuracy:.1%` of its pixels right, the mean is
-# {result}`09_comparison.mean_accuracy:.1%`. Look at what the worst have in common:
-# the light, something large and near, a class that is rare in training.
-#
 # ## Summary
 #
 # - A comparison is fair when it says what is the same and what is not.
@@ -250,8 +255,8 @@ for name, page in (("from scratch", "07_scratch"), ("ResNet34", "08_resnet34")):
     print(f"{name:13}: mIoU {results[page]['test']['miou']:.3f}")
 
 # %% [markdown]
-# Where two models err in different places, their mean is better than each; where one
-# is far better than the other, the mean is worse than that one.
+# Where two models of like quality err in different places, their mean can be better than
+# each; where one is better, the mean may fall between them.
 #
 # ```{solution-end}
 # ```

@@ -29,9 +29,10 @@ seed = 0  # decides the pictures, weights, order and mirroring
 # %% [markdown]
 # ## Describe the data
 #
-# A data set is a folder of pictures, a folder of masks with the same names and
-# sizes, and a file that says what the ids mean. That file, `dataset.yaml`, is all that
-# the library has to be told:
+# A data set is a folder of pictures and a folder of masks, all of them PNG files, each
+# picture with a mask of the same name and size, and a file that says what the ids mean.
+# That file, `dataset.yaml`, lies beside the two folders; its paths are relative to it.
+# It is all that the library has to be told:
 #
 # ```yaml
 # name: my data
@@ -46,8 +47,8 @@ seed = 0  # decides the pictures, weights, order and mirroring
 #
 # A mask is a PNG file of 8 bits with a class id in each pixel: as a single channel, as
 # a palette, or in the red channel of an RGB file. Pixels with the id `ignore` count
-# neither in the loss nor in the scores. If the data set has parts of its own, say so
-# with `part: train`, `part: val` or `part: test` behind each pair of folders; else the
+# neither in the loss nor in the scores. If the data set has parts of its own, write
+# `- {images: a, masks: b, part: train}`, or `val` or `test`, for every folder; else the
 # pairs are split by their names. The last number in a name is taken to count the frames
 # of a drive, so that neighbours stay together; names without a number are dealt out one
 # by one.
@@ -143,11 +144,12 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2, classes)
 # %% [markdown]
 # ## Train and predict
 #
-# On the command line these are
+# On the command line, with the defaults of 100 epochs and a rate of 0.0005, these are
 # `python -m unet_tutorial train --data my_data --model scratch --out my_run` and
-# `python -m unet_tutorial predict --run my_run --out answers my_picture.png`. For so
-# few pictures and epochs a learning rate of 0.002 is better than the report's. Which
-# class is found best?
+# `python -m unet_tutorial predict --run my_run --out answers my_picture.png`, which
+# writes a mask of ids, nearly black to look at, and an overlay for people. Here we take
+# fewer epochs and a rate of 0.002; on the command line these are `--epochs` and
+# `--learning-rate`. Which class is found best?
 
 # %%
 from unet_tutorial.data.split import split_pairs
@@ -182,6 +184,10 @@ save_results(
     epochs=5 * short_epochs,
     miou=scores["miou"],
 )
+
+# %% [markdown]
+# The list gives the IoU of each class. In the next figure, look at the edges, and at
+# shapes that overlap if there are any.
 
 # %% mystnb={"image": {"alt": "A test picture of a bright disc and square on dark ground, its mask, and the predicted mask."}, "figure": {"caption": "A test picture of the example set, its mask and the prediction.", "name": "fig-own-prediction"}}
 image, mask = read_pair(test[0], classes)
