@@ -105,9 +105,31 @@ def test_a_damaged_cache_is_built_again(data: Path) -> None:
     decoded(data)
     folder = cache._place(data, SIZE, None)
     for name in ("images.npy", "masks.npy", "about.json"):
-        os.truncate(folder / name, 200)
-        assert decoded(data)[1] == 15
-        assert decoded(data)[1] == 0
+        for length in (200, 0):
+            os.truncate(folder / name, length)
+            assert decoded(data)[1] == 15
+            assert decoded(data)[1] == 0
+
+
+def test_the_same_data_by_another_path_have_the_same_cache(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded(data)
+    monkeypatch.chdir(data.parent)
+    assert decoded(Path("data"))[1] == 0
+
+
+def test_a_fault_that_passed_is_forgotten(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", fail)
+        with pytest.raises(UserError, match="Too many open files"):
+            decoded(data)
+    assert decoded(data)[1] == 15
 
 
 def test_nothing_is_written_into_the_data(data: Path) -> None:
@@ -193,6 +215,14 @@ def test_a_fault_stops_and_is_skipped_when_asked(data: Path, tmp_path: Path) -> 
         decoded(data)
     opened, _ = decoded(data, skip_bad=True)
     assert len(opened.frames(opened.pairs)) == 13
+
+
+def test_a_link_that_leads_nowhere_is_a_fault_like_others(data: Path) -> None:
+    for kind in ("CameraRGB", "CameraSeg"):
+        (data / "dataA" / kind / "z.png").symlink_to("/nowhere.png")
+    with pytest.raises(UserError, match=r"z\.png: cannot be decoded"):
+        decoded(data)
+    assert len(decoded(data, skip_bad=True)[0].faults) == 1
 
 
 def test_a_set_of_faults_alone_cannot_be_opened(data: Path) -> None:

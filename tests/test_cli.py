@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from unet_tutorial.cli import app
 from unet_tutorial.data.pairs import find_pairs
 from unet_tutorial.runs import Run
+from unet_tutorial.town.drive import make_town
 
 
 def call(*arguments: object) -> Result:
@@ -89,6 +90,22 @@ def test_from_making_data_to_predicting_a_mask(tmp_path: Path) -> None:
     predicted = call("predict", "--run", run, "--out", out, *images)
     assert predicted.exit_code == 0, predicted.output
     assert len(list(out.glob("*.png"))) == 4
+
+
+def test_a_run_is_not_judged_on_what_it_was_trained_on(tmp_path: Path) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    make_town(data, 12, (48, 64), seed=0, flat=True)
+    for i, pair in enumerate(find_pairs(data)):  # too few, so they are cut by order
+        for path in (pair.image, pair.mask):
+            path.rename(path.with_name(f"img_{i:02}.png"))
+    (data / "town.json").unlink()
+    config = ["--model", "scratch", "--size", "32x48", "--epochs", 1]
+    assert call("train", "--data", data, "--out", run, *config).exit_code == 0
+    assert call("evaluate", "--run", run, "--data", data).exit_code == 0
+    for pair in find_pairs(data)[6:]:
+        pair.image.unlink()
+        pair.mask.unlink()
+    assert "was trained on" in error_of(call("evaluate", "--run", run, "--data", data))
 
 
 def test_resnet34_says_which_weights_it_started_from(

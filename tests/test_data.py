@@ -83,6 +83,7 @@ def test_masks_of_every_usual_kind_hold_the_same_ids(tmp_path: Path) -> None:
 
 def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
     for name in (
+        "deep",
         "good",
         "range",
         "size",
@@ -98,6 +99,7 @@ def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
     save(seg / "size.png", np.zeros((5, 6), np.uint8))
     save(seg / "wide.png", np.zeros((4, 6), np.uint16))
     (rgb / "broken.png").write_bytes((rgb / "good.png").read_bytes()[:40])
+    save(rgb / "deep.png", np.zeros((4, 6), np.uint16))
     green = np.zeros((4, 6, 3), np.uint8)
     green[..., 1] = 7
     save(seg / "green.png", green)
@@ -111,6 +113,7 @@ def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
         "size.png: is 5x6, its image 4x6",
         "wide.png: mode I;16 is no mask of 8 bits",
         "broken.png: cannot be decoded",
+        "deep.png: mode I;16 is not of 8 bits",
         "green.png: its green or blue channel is not empty",
     }
     assert len(report.faults) == len(expected)

@@ -7,7 +7,8 @@ import segmentation_models_pytorch as smp
 import torch
 from torch.nn import functional
 
-from unet_tutorial.losses import DiceLoss, soft_dice
+from unet_tutorial.errors import UserError
+from unet_tutorial.losses import CrossEntropy, DiceLoss, make_loss, soft_dice
 
 
 def logits_of(mask: torch.Tensor, num_classes: int) -> torch.Tensor:
@@ -80,3 +81,37 @@ def test_soft_dice_says_which_classes_occur() -> None:
     dice, present = soft_dice(torch.full((1, 3, 1, 2), 1 / 3), mask)
     assert present.tolist() == [True, False, True]
     assert dice.tolist() == pytest.approx([0.4, 0.0, 0.4])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weights", [None, [1.0, 0.5, 3.0, 2.0]])
+def test_cross_entropy_is_that_of_torch(
+    smoothing: float, weights: list[float] | None
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 6, 6, generator=generator)
+    mask = torch.randint(4, (2, 6, 6), generator=generator)
+    mask[0, :2] = 255
+    given = None if weights is None else torch.tensor(weights)
+    theirs = functional.cross_entropy(
+        logits, mask, given, ignore_index=255, label_smoothing=smoothing
+    )
+    ours = CrossEntropy(255, given, smoothing)(logits, mask)
+    torch.testing.assert_close(ours, theirs)
+    both = make_loss("both", 255, given, smoothing)(logits, mask)
+    torch.testing.assert_close(both, ours + DiceLoss(255)(logits, mask))
+
+
+@pytest.mark.parametrize("name", ["dice", "cross-entropy", "both"])
+def test_a_batch_of_ignored_pixels_alone_teaches_nothing(name: str) -> None:
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    loss = make_loss(name, 9)(logits, torch.full((1, 4, 4), 9))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_an_unknown_loss_is_refused() -> None:
+    with pytest.raises(UserError, match="'jaccard' is not known"):
+        make_loss("jaccard")

@@ -62,6 +62,13 @@ def test_files_that_are_added_or_removed_move_no_other() -> None:
     assert all(after.get(stem) == before.get(stem) for stem in fewer)
 
 
+def test_two_views_of_one_moment_stay_together() -> None:
+    names = [f"d{d}_{i:03}" for d in range(4) for i in range(100)]
+    found = part_of([f"{name}_{eye}" for name in names for eye in ("left", "right")])
+    for name in names:
+        assert found.get(f"{name}_left") == found.get(f"{name}_right")
+
+
 def test_numbers_need_no_padding() -> None:
     found = part_of([f"F61-{i}" for i in range(1, 201)])
     for i in range(1, 200):

@@ -50,5 +50,5 @@ def test_a_network_learns_scores_and_predicts_the_challenge(
 def test_other_targets_and_other_classes_are_refused() -> None:
     with pytest.raises(UserError, match="'roads' is not known"):
         choose_target("roads", LYFT)
-    with pytest.raises(UserError, match="needs data with the 13 classes"):
+    with pytest.raises(UserError, match="needs the 13 classes"):
         choose_target("lyft", LYFT_CHALLENGE)

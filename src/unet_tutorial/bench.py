@@ -87,8 +87,8 @@ def _in_turns(
 def bench_data(watch: Watch = lambda *_: None) -> dict[str, Any]:
     """Images a second that reach the device: plain, from the cache, and consumed.
 
-    All are measured on the same rendered pairs of 600x800, brought to 256x320,
-    in turns; each number is the median over the turns.
+    What is fed are the same rendered pairs of 600x800, brought to 256x320, in turns;
+    each number is the median over the turns.
 
     Args:
         watch: called with the steps done, their total and what comes next.
@@ -96,8 +96,8 @@ def bench_data(watch: Watch = lambda *_: None) -> dict[str, Any]:
     Returns:
         ``plain`` (Pillow in a DataLoader of two workers), ``cached`` (the same batches
         from the cache), their ``ratio``, ``augmented`` (from the cache, with the full
-        augmentation), ``consumed`` (by the fastest network in training, from memory),
-        ``fastest`` (its name), and ``machine``.
+        augmentation), ``consumed`` (by the fastest network in training, of random
+        images of that size), ``fastest`` (its name), and ``machine``.
     """
     fabric, batch_size = make_fabric("auto"), 16
     device, augment = fabric.device, make_augmentation("full", GPU_SIZE)

@@ -340,7 +340,7 @@ def evaluate(
     from unet_tutorial.data.pairs import match_pairs, refuse
     from unet_tutorial.data.split import split_pairs
     from unet_tutorial.files import write_json
-    from unet_tutorial.prediction import Predictor, score
+    from unet_tutorial.prediction import Predictor, refuse_known, score
     from unet_tutorial.runs import load_run
 
     pairs, alone = match_pairs(data)
@@ -353,9 +353,12 @@ def evaluate(
                 f"split '{split}' is not known: choose one of {', '.join(parts)}, all"
             )
         pairs = parts[split]
-        if not pairs:
-            raise UserError(f"{data}: has no '{split}' part; choose another --split")
-    predictor = Predictor(load_run(run))
+    if not pairs:
+        raise UserError(f"{data}: has no pair for '{split}'; choose another --split")
+    trained = load_run(run)
+    if split in ("val", "test"):
+        refuse_known(trained, pairs)
+    predictor = Predictor(trained)
     if predictor.target.source != read_description(data).classes:
         raise UserError(
             f"{run}: was trained for other classes than those of {data}; give it data "
@@ -363,12 +366,13 @@ def evaluate(
         )
     with _progress("scoring", len(pairs)) as advance:
         scores, _ = score(predictor, pairs, skip_bad, on_pair=advance)
+    count = len(pairs) - len(scores["skipped"])
     scores["skipped"] += alone
-    scores |= {"split": split, "pairs": len(pairs), "data": str(data), "run": str(run)}
+    scores |= {"split": split, "pairs": count, "data": str(data), "run": str(run)}
     if out is not None:
         write_json(out, scores)
     table = Table(
-        title=f"{run} on {data} ({split}, {len(pairs)} pairs)", title_justify="left"
+        title=f"{run} on {data} ({split}, {count} pairs)", title_justify="left"
     )
     for column in ("class", "IoU", "Dice"):
         table.add_column(column, justify="left" if column == "class" else "right")

@@ -37,12 +37,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, remedy: str = "choose another place") -> Iterator[Path]:
+def whole_folder(
+    path: Path, replace: bool = True, remedy: str = "choose another place"
+) -> Iterator[Path]:
     """Give a temporary folder beside ``path``, renamed to it when the block ends well.
 
-    What stood at ``path`` before is replaced. Two processes that may meet take turns:
-    ``with locked(path), whole_folder(path) as temporary``. What a killed process has
-    left behind is removed by the next.
+    What stood at ``path`` before is replaced, or must be empty. Two processes that may
+    meet take turns: ``with locked(path), whole_folder(path) as temporary``. What a
+    killed process has left behind is removed by the next.
 
     Raises:
         UserError: if the folder cannot be written or the disk is full; ends with
@@ -53,7 +55,8 @@ def whole_folder(path: Path, remedy: str = "choose another place") -> Iterator[P
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
+        if replace:
+            shutil.rmtree(path, ignore_errors=True)
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(

@@ -152,7 +152,12 @@ class CrossEntropy(nn.Module):
         counted = (mask != self.ignore_index).float()
         if weights is not None:
             counted = counted * weights[torch.where(counted > 0, mask, 0)]
-        return loss / counted.sum().clamp_min(1e-7)
+        total = counted.sum()
+        if self.training and _is_shared():
+            # The processes' gradients are averaged: each gives its part of the batch's.
+            torch.distributed.all_reduce(total)
+            total = total / torch.distributed.get_world_size()
+        return loss / total.clamp_min(1e-7)
 
 
 class BothLosses(nn.Module):
@@ -185,22 +190,14 @@ def make_loss(
         label_smoothing: for the cross-entropy only.
 
     Raises:
-        UserError: if the name is not known, or the Dice loss alone is given what it
-            has no use for.
+        UserError: if the name is not known.
     """
+    if name not in LOSS_NAMES:
+        raise UserError(
+            f"loss '{name}' is not known: choose one of {', '.join(LOSS_NAMES)}"
+        )
     dice = DiceLoss(ignore_index)
-    if name == "dice":
-        if class_weights is not None or label_smoothing:
-            raise UserError(
-                "loss 'dice': takes neither class weights nor label smoothing; use "
-                "'cross-entropy' or 'both'"
-            )
-        return dice
     cross_entropy = CrossEntropy(ignore_index, class_weights, label_smoothing)
-    if name == "cross-entropy":
-        return cross_entropy
     if name == "both":
         return BothLosses(dice, cross_entropy)
-    raise UserError(
-        f"loss '{name}' is not known: choose one of {', '.join(LOSS_NAMES)}"
-    )
+    return dice if name == "dice" else cross_entropy

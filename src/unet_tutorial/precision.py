@@ -40,7 +40,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(False) else "32-true"
     if device.type != "cpu":
         return "32-true"
     machine = [
@@ -52,9 +52,14 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     key = hashlib.sha256(json.dumps(machine).encode()).hexdigest()[:12]
     path = platformdirs.user_cache_path("unet_tutorial") / f"precision-{key}.json"
     with locked(path):
-        if not path.exists():
-            write_json(path, {"precision": _probe(), "machine": machine})
-    return str(read_json(path)["precision"])
+        try:
+            known = read_json(path).get("precision")
+        except UserError:
+            known = None
+        if known not in PRECISIONS[1:]:
+            known = _probe()
+            write_json(path, {"precision": known, "machine": machine})
+    return str(known)
 
 
 def _probe() -> str:

@@ -15,6 +15,7 @@ from unet_tutorial.classes import LYFT, LYFT_CHALLENGE
 from unet_tutorial.data.batches import to_network
 from unet_tutorial.data.pairs import (
     Pair,
+    digest_pair,
     read_image,
     read_pair,
     write_mask,
@@ -66,6 +67,29 @@ class Predictor:
         return self.logits(image).argmax(dim=0).to(torch.uint8).cpu().numpy()
 
 
+def refuse_known(run: Run, pairs: list[Pair]) -> None:
+    """See that a run was trained on none of the pairs that it is to be judged on.
+
+    Raises:
+        UserError: if it was, as when a small set has changed since and is now split
+            another way.
+    """
+    trained_on = set(run.manifest.get("trained_on", ()))
+    known = [pair for pair in pairs if _digest(pair) in trained_on]
+    if known:
+        raise UserError(
+            f"{run.folder}: was trained on {len(known)} of these {len(pairs)} pairs, "
+            f"as {known[0].image}; the data have changed since, so train it anew"
+        )
+
+
+def _digest(pair: Pair) -> str | None:
+    try:
+        return digest_pair(pair)
+    except UserError:  # told when it is to be scored
+        return None
+
+
 def score(
     predictor: Predictor,
     pairs: list[Pair],
@@ -81,7 +105,8 @@ def score(
         on_pair: called with the number of pairs done, after each.
 
     Returns:
-        The scores ``miou``, ``dice`` and ``pixel_accuracy`` from 0 to 1,
+        The scores ``miou``, ``dice`` and ``pixel_accuracy`` from 0 to 1 (None if no
+        pixel has a class),
         ``lyft_score`` from 0 to 100 (None for other classes than those of Lyft),
         ``per_class`` with ``iou`` and ``dice`` of each class (None where a class does
         not occur) and ``skipped`` with the faults of pairs left out; and the confusion
@@ -111,9 +136,9 @@ def score(
         on_pair(done)
     per_class = zip(classes.names, confusion.iou().tolist(), confusion.dice().tolist())
     scores = {
-        "miou": confusion.miou(),
-        "dice": confusion.mean_dice(),
-        "pixel_accuracy": confusion.pixel_accuracy(),
+        "miou": _or_none(confusion.miou()),
+        "dice": _or_none(confusion.mean_dice()),
+        "pixel_accuracy": _or_none(confusion.pixel_accuracy()),
         "lyft_score": _or_none(lyft_score(challenge)),
         "per_class": {
             name: {"iou": _or_none(iou), "dice": _or_none(dice)}

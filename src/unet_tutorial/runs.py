@@ -3,7 +3,6 @@
 import json
 import pickle
 import platform
-import shutil
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from unet_tutorial.files import read_json, whole_file, write_json
 
 MANIFEST, HISTORY, SETUP = "manifest.json", "history.csv", "setup.json"
 BEST, LAST, CHECKPOINT = "best.safetensors", "last.safetensors", "checkpoint.pt"
+EPOCH = "epoch-{}.safetensors"
 PACKAGES = (
     "torch",
     "torchvision",
@@ -110,16 +110,24 @@ def check_run_folder(folder: Path, overwrite: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; choose another folder for the run")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not folder.is_dir():
         return
-    if not any((folder / name).exists() for name in (MANIFEST, HISTORY, BEST, SETUP)):
-        raise UserError(
-            f"{folder}: holds something else than a run; choose another folder"
-        )
+    for path in folder.iterdir():
+        if not _is_ours(path):
+            raise UserError(
+                f"{folder}: holds something else than a run, as {path.name}; choose "
+                "another folder"
+            )
     if not overwrite and (folder / MANIFEST).exists():
         raise UserError(
             f"{folder}: already holds a run; choose another folder or delete it"
         )
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file in a run's folder is one of those that runs are made of."""
+    named = (MANIFEST, HISTORY, SETUP, BEST, LAST, CHECKPOINT)
+    return path.name in named or any(map(path.match, (EPOCH.format("*"), ".*.tmp")))
 
 
 def begin_run(
@@ -154,8 +162,9 @@ def begin_run(
                 "another folder, or delete it"
             )
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in filter(_is_ours, folder.iterdir()):
+            path.unlink()
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be made ({error.strerror}); choose another folder"
@@ -252,7 +261,8 @@ def load_run(folder: Path) -> Run:
         raise UserError(f"{folder}: holds no run; make one with 'train --out {folder}'")
     manifest = read_json(folder / MANIFEST)
     try:
-        config = Config(**manifest["config"])
+        settings = manifest["config"]
+        config = Config(**settings | {"size": tuple(settings["size"])})
         known = manifest["classes"]
         classes = Classes(
             tuple(known["names"]), tuple(known["colours"]), known["ignore_index"]
@@ -271,7 +281,7 @@ def provenance() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": _git("rev-parse", "--short=12", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": _is_dirty(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": _device(),
@@ -306,10 +316,19 @@ def _device() -> str:
     return f"{kind}, {torch.get_num_threads()} threads"
 
 
+def _is_dirty() -> bool | None:
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return None if changes is None else bool(changes)
+
+
 def _git(*arguments: str) -> str | None:
     """One line from git about this source tree; None outside of one."""
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    git = ["git", "-C", str(Path(__file__).parent)]
+    command = [*git, *arguments]
     try:
+        # An installed copy may lie in the tree of another project.
+        known = [*git, "ls-files", "--error-unmatch", Path(__file__).name]
+        subprocess.run(known, capture_output=True, check=True)
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -22,14 +22,16 @@ from torch import Tensor, nn
 from unet_tutorial.classes import Classes
 from unet_tutorial.data.batches import Frames, batches, make_augmentation
 from unet_tutorial.data.cache import open_set
+from unet_tutorial.data.pairs import join_digests
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
-from unet_tutorial.losses import make_loss
+from unet_tutorial.losses import LOSS_NAMES, make_loss
 from unet_tutorial.metrics import ConfusionMatrix
-from unet_tutorial.models import build_model
+from unet_tutorial.models import MODEL_NAMES, build_model
 from unet_tutorial.models.resnet_unet import ResNet34UNet, load_encoder_weights
-from unet_tutorial.precision import choose_precision
+from unet_tutorial.precision import PRECISIONS, choose_precision
 from unet_tutorial.runs import (
+    EPOCH,
     LAST,
     Config,
     Run,
@@ -176,14 +178,7 @@ def make_schedule(
             https://arxiv.org/abs/1608.03983.
         optimizer: whose rate it is.
         steps: in the whole run.
-
-    Raises:
-        UserError: if the name is not known.
     """
-    if name not in (None, "cosine"):
-        raise UserError(
-            f"schedule '{name}' is not known: use 'cosine', or leave it out"
-        )
     rise = max(round(WARM_UP * steps), 1)
 
     def factor(step: int) -> float:
@@ -199,14 +194,18 @@ def make_schedule(
 def median_weights(frames: Frames, classes: Classes) -> Tensor:
     """The median share of the classes over each one's own; 0 for those that are absent.
 
-    D. Eigen, R. Fergus, 2015, https://arxiv.org/abs/1411.4734.
+    The share of a class is that in the images in which it occurs: D. Eigen, R. Fergus,
+    2015, https://arxiv.org/abs/1411.4734.
 
     Returns:
         A weight for each class, [C] float32.
     """
-    pixels = torch.bincount(frames.masks[frames.rows].flatten().cpu(), minlength=256)
-    share = pixels[: len(classes)].double()
-    weights = share[share > 0].median() / share
+    masks = frames.masks[frames.rows].flatten(1).cpu()
+    pixels = torch.stack([torch.bincount(mask, minlength=256) for mask in masks])
+    pixels = pixels[:, : len(classes)].double()
+    room = (pixels > 0).sum(dim=0) * masks.shape[1]
+    share = pixels.sum(dim=0) / room.clamp_min(1)
+    weights = share[share > 0].quantile(0.5) / share
     return torch.where(share > 0, weights, 0).float()
 
 
@@ -298,7 +297,7 @@ def fit(
     classes = data.target.classes
     parts = {name: data.sound(pairs) for name, pairs in split_pairs(data.pairs).items()}
     for name in ("train", "val"):
-        if not parts[name]:
+        if len(parts[name]) < (_processes() if name == "train" else 1):
             raise UserError(
                 f"{data_dir}: has no sound pair for '{name}'; name a folder for it in "
                 "its description, or see 'data check'"
@@ -321,10 +320,14 @@ def fit(
 
     about = {
         "config": asdict(config),
+        "classes": asdict(classes),
         "data": {
             "name": data.name,
             "digest": data.digest,
             "pairs": {name: len(pairs) for name, pairs in parts.items()},
+            "parts": {
+                name: join_digests(data.digests(pairs)) for name, pairs in parts.items()
+            },
             "skipped": data.faults,
         },
         "precision": fabric.strategy.precision.precision,
@@ -353,6 +356,10 @@ def fit(
             config.clip,
             lambda: on_batch(next(batch_number), per_epoch * config.epochs),  # noqa: B023
         )
+        # So that all processes come to the same verdict, and log the same mean.
+        if fabric.world_size > 1:
+            torch.distributed.all_reduce(losses)
+            losses = losses / fabric.world_size
         if not losses.isfinite().all():
             first = int((~losses.isfinite()).nonzero()[0])
             batch = mine.split(batch_size)[first].tolist()
@@ -365,6 +372,11 @@ def fit(
         asked = val.take(_share_batches(len(val), config.batch_size, fabric))
         to_judge = batches(asked, config.batch_size, fabric.device)
         val_loss, confusion = evaluate(model, to_judge, loss_function, classes)
+        if not math.isfinite(val_loss) or not confusion.counts.any():
+            raise UserError(
+                f"epoch {epoch}: the validation loss is no number, or no validation "
+                "pixel has a class; lower the learning rate, or see 'data check'"
+            )
         row = {
             "epoch": epoch,
             "train_loss": losses.mean().item(),
@@ -379,7 +391,7 @@ def fit(
             if state.best_epoch == epoch:
                 save_weights(run_dir, model)
             if config.keep_every and epoch % config.keep_every == 0:
-                save_weights(run_dir, model, f"epoch-{epoch:04}.safetensors")
+                save_weights(run_dir, model, EPOCH.format(f"{epoch:04}"))
             # Last: from here on the epoch counts. What came before is made again.
             save_checkpoint(run_dir, state.to_save())
             save_history(run_dir, state.history)
@@ -395,7 +407,7 @@ def fit(
                 **about,
                 "encoder_weights_used": weights_used,
                 "parameters": sum(weight.numel() for weight in model.parameters()),
-                "classes": asdict(classes),
+                "trained_on": data.digests(parts["train"]),
                 "best_epoch": state.best_epoch,
                 "seconds": round(state.seconds, 1),
                 "images_per_second": round(shown / state.seconds, 1),
@@ -448,18 +460,41 @@ def _peak_memory_mb(device: torch.device) -> int:
 
 
 def _check(config: Config) -> None:
-    for name in ("epochs", "batch_size", "base_channels", "accumulate"):
-        if getattr(config, name) < 1:
-            raise UserError(f"{name} is {getattr(config, name)}; it must be at least 1")
+    for name in ("epochs", "batch_size", "base_channels", "accumulate", "keep_every"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise UserError(f"{name} is {value}; it must be at least 1")
+    for name in ("learning_rate", "clip"):
+        value = getattr(config, name)
+        if value is not None and not 0 < value < math.inf:
+            raise UserError(f"{name} is {value}; it must be a number above 0")
+    if not 0 <= config.label_smoothing <= 1 or config.seed < 0:
+        raise UserError(
+            f"label_smoothing is {config.label_smoothing} and seed {config.seed}; the "
+            "one must be from 0 to 1, the other at least 0"
+        )
+    for name, known in (
+        ("model", MODEL_NAMES),
+        ("loss", LOSS_NAMES),
+        ("schedule", (None, "cosine")),
+        ("precision", PRECISIONS),
+        ("class_weights", (None, "median")),
+    ):
+        if getattr(config, name) not in known:
+            raise UserError(
+                f"{name} '{getattr(config, name)}' is not known: choose one of "
+                f"{', '.join(str(choice) for choice in known if choice)}"
+                + (", or leave it out" if None in known else "")
+            )
+    if config.loss == "dice" and (config.class_weights or config.label_smoothing):
+        raise UserError(
+            "loss 'dice': takes neither class weights nor label smoothing; use "
+            "'cross-entropy' or 'both'"
+        )
     if config.batch_size % _processes():
         raise UserError(
             f"batch_size {config.batch_size}: cannot be shared by {_processes()} "
             "processes; choose a multiple of their number"
-        )
-    if config.class_weights not in (None, "median"):
-        raise UserError(
-            f"class weights '{config.class_weights}' are not known: use 'median', or "
-            "leave them out"
         )
     # At its coarsest, a network must see more than one position: batch
     # normalisation cannot work on a single number.

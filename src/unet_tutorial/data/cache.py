@@ -31,7 +31,7 @@ from unet_tutorial.errors import UserError
 from unet_tutorial.files import locked, read_json, whole_folder, write_json
 
 # To be raised when a cache is written differently from the same files.
-VERSION = 1
+VERSION = 2
 ABOUT, IMAGES, MASKS = "about.json", "images.npy", "masks.npy"
 
 
@@ -50,6 +50,11 @@ class DecodedSet:
     faults: list[str]
     _frames: Frames
     _row_of: dict[Pair, int]
+    _digests: list[str]
+
+    def digests(self, pairs: list[Pair]) -> list[str]:
+        """Names for the content of some of the pairs, without the faulty ones."""
+        return [self._digests[self._row_of[pair]] for pair in self.sound(pairs)]
 
     def frames(self, pairs: list[Pair]) -> Frames:
         """The frames of some of the pairs, in their order, without the faulty ones."""
@@ -90,6 +95,7 @@ def open_set(
         UserError: if the set has a fault that is not to be skipped, has no pair
             without one, or the cache folder cannot be written.
     """
+    data, size = data.resolve(), (size[0], size[1])
     description = read_description(data)
     chosen = choose_target(target, description.classes)
     pairs, faults = match_pairs(data)
@@ -98,7 +104,8 @@ def open_set(
     fingerprint = _fingerprint(pairs, size, target, chosen)
     folder = _place(data, size, target)
     with locked(folder):
-        if _read_about(folder).get("fingerprint") != fingerprint:
+        known = _read_about(folder)
+        if known.get("fingerprint") != fingerprint or _is_mended(known, pairs, chosen):
             _build(folder, pairs, size, chosen, fingerprint, data, on_pair)
         about = _read_about(folder)
         # Copy-on-write: torch wants memory that it could write to.
@@ -115,14 +122,20 @@ def open_set(
         torch.from_numpy(images), torch.from_numpy(masks), torch.arange(len(pairs))
     )
     return DecodedSet(
-        description.name, pairs, chosen, about["digest"], faults, frames, row_of
+        description.name,
+        pairs,
+        chosen,
+        join_digests(about["digests"]),
+        faults,
+        frames,
+        row_of,
+        about["digests"],
     )
 
 
 def _place(data: Path, size: tuple[int, int], target: str | None) -> Path:
-    where = data.resolve()
-    name = f"{where.name}-{size[0]}x{size[1]}" + (f"-{target}" if target else "")
-    key = hashlib.sha256(str(where).encode()).hexdigest()[:12]
+    name = f"{data.name}-{size[0]}x{size[1]}" + (f"-{target}" if target else "")
+    key = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
     return platformdirs.user_cache_path("unet_tutorial") / f"{name}-{key}"
 
 
@@ -138,8 +151,12 @@ def _fingerprint(
     )
     for pair in pairs:
         for path in (pair.image, pair.mask):
-            stat = path.stat()
-            digest.update(f"{path} {stat.st_size} {stat.st_ctime_ns}\n".encode())
+            try:
+                stat = path.stat()
+                state = f" {stat.st_size} {stat.st_ctime_ns}\n"
+            except OSError:  # told when it is to be decoded
+                state = " missing\n"
+            digest.update(os.fsencode(path) + state.encode())
     return digest.hexdigest()
 
 
@@ -149,8 +166,19 @@ def _read_about(folder: Path) -> dict[str, Any]:
         for name in (IMAGES, MASKS):
             np.load(folder / name, mmap_mode="r")  # compares its length, reads nothing
         return read_json(folder / ABOUT)
-    except (UserError, OSError, ValueError):
+    except (UserError, OSError, ValueError, EOFError):
         return {}
+
+
+def _is_mended(about: dict[str, Any], pairs: list[Pair], target: Target) -> bool:
+    """Whether a pair that could not be read can be now, as after a network's fault."""
+    for row in about["faults"]:
+        try:
+            read_pair(pairs[int(row)], target.source)
+        except UserError:
+            continue
+        return True
+    return False
 
 
 def _build(
@@ -185,7 +213,7 @@ def _build(
     remedy = "free some space, or set XDG_CACHE_HOME to a folder with more"
     digests, faults = [], {}
     with (
-        whole_folder(folder, remedy) as temporary,
+        whole_folder(folder, remedy=remedy) as temporary,
         open(temporary / IMAGES, "wb") as images,
         open(temporary / MASKS, "wb") as masks,
         # Pillow and torch let go of Python's lock while they work.
@@ -207,9 +235,9 @@ def _build(
         write_json(
             temporary / ABOUT,
             {
-                "data": str(data.resolve()),
+                "data": str(data),
                 "fingerprint": fingerprint,
-                "digest": join_digests(digests),
+                "digests": digests,
                 "faults": faults,
             },
         )

@@ -1,6 +1,5 @@
 """Get the real Lyft/Udacity data: from Kaggle, or out of an archive at hand."""
 
-import gzip
 import hashlib
 import lzma
 import shutil
@@ -24,9 +23,10 @@ BROKEN = (
     tarfile.TarError,
     zlib.error,
     lzma.LZMAError,
-    gzip.BadGzipFile,
     EOFError,
+    KeyError,
     RuntimeError,
+    ValueError,
 )
 
 Watch = Callable[[int, int, str], None]
@@ -56,9 +56,10 @@ def fetch_lyft(
             archive, the download stops, or the archive is broken, not the one that
             is registered, or reaches outside of its folder; if the disk is too small.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: is there already; choose another folder or delete it")
+    out = out.resolve()
+    _refuse_what_is_there(out)
     with locked(out):
+        _refuse_what_is_there(out)  # another call may have been faster
         if archive is None:
             archive = out.with_name(f"{out.name}.zip")
             if not archive.exists():
@@ -68,7 +69,7 @@ def fetch_lyft(
         digest = _digest(archive, watch)
         registry = out.with_name(REGISTRY)
         _compare(registry, digest, archive)
-        with whole_folder(out) as temporary:
+        with whole_folder(out, replace=False) as temporary:
             _extract(archive, temporary, out, watch)
             try:
                 read_description(temporary)
@@ -80,6 +81,11 @@ def fetch_lyft(
         with whole_file(registry) as file:
             file.write_text(f"{_entry(digest)}\n")
     return archive
+
+
+def _refuse_what_is_there(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: is there already; choose another folder or delete it")
 
 
 def _download(archive: Path) -> None:
@@ -130,19 +136,28 @@ def _download(archive: Path) -> None:
 
 
 def _digest(archive: Path, watch: Watch) -> str:
-    digest, total, done = hashlib.sha256(), archive.stat().st_size, 0
-    with archive.open("rb") as file:
-        while chunk := file.read(MB):
-            digest.update(chunk)
-            done += len(chunk)
-            watch(done // MB, total // MB, "comparing, MB")
+    digest, done = hashlib.sha256(), 0
+    try:
+        total = archive.stat().st_size
+        with archive.open("rb") as file:
+            while chunk := file.read(MB):
+                digest.update(chunk)
+                done += len(chunk)
+                watch(done // MB, total // MB, "comparing, MB")
+    except OSError as error:
+        raise UserError(f"{archive}: cannot be read ({_in_a_line(error)})") from error
     return digest.hexdigest()
 
 
 def _compare(registry: Path, digest: str, archive: Path) -> None:
     if not registry.exists():
         return
-    known = registry.read_text().strip()
+    try:
+        known = registry.read_text().strip()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{registry}: cannot be read ({_in_a_line(error)}); move it away"
+        ) from error
     if known != _entry(digest):
         raise UserError(
             f"{archive}: is not the archive that was used before: it is "
@@ -180,7 +195,10 @@ def _extract(archive: Path, temporary: Path, out: Path, watch: Watch) -> None:
             )
     except tarfile.FilterError as error:
         raise UserError(f"{archive}: is refused: {error}") from error
-    except BROKEN as error:
+    except (*BROKEN, OSError) as error:
+        # With a number it is the disk that fails; readers of archives give none.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise UserError(
             f"{archive}: is broken ({_in_a_line(error)}); delete it and fetch it again"
         ) from error

@@ -1,6 +1,7 @@
 """Find the pairs of image and mask in a folder, and vouch for them."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -109,10 +110,14 @@ def read_image(path: Path) -> np.ndarray:
     """Decode a picture: [H, W, 3] uint8.
 
     Raises:
-        UserError: if it cannot be decoded.
+        UserError: if it cannot be decoded or is not of 8 bits.
     """
     try:
         with Image.open(path) as image:
+            if image.mode[0] in "IF":  # conversion would cut off what is above 255
+                raise UserError(
+                    f"{path}: mode {image.mode} is not of 8 bits; convert it"
+                )
             return np.asarray(image.convert("RGB"))
     except UNDECODABLE as error:
         raise UserError(
@@ -236,7 +241,7 @@ def digest_pair(pair: Pair) -> str:
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-        digest.update("/".join(path.parts[-2:]).encode())
+        digest.update(os.fsencode("/".join(path.parts[-2:])))
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()
 

@@ -1,5 +1,6 @@
 """Which part of the data a pair belongs to."""
 
+import os
 import re
 import zlib
 from collections import defaultdict
@@ -26,14 +27,15 @@ def split_pairs(pairs: list[Pair]) -> dict[str, list[Pair]]:
     cut into blocks, the same in every folder, and training frames that touch a block
     of another part belong to none. That leaves about 58, 10 and 20 % of the frames.
 
-    The part of a pair follows from its name alone, whatever else is in the set: the
-    last number in it counts the frames of a drive, what stands before it names the
-    drive, and decides which block the drive begins with.
+    The part of a pair follows from its name alone: the last number in it counts the
+    frames of a drive, what stands before it names the drive, and decides which block
+    the drive begins with.
 
     Two kinds of sets are cut into three by their sorted names instead, at 70 and
     80 %, with the same distance in between where there are enough names: those so
     small that a part would stay empty, and those whose numbers count in larger steps,
-    so that neighbours are farther apart than a block's edge can tell.
+    so that neighbours are farther apart than a block's edge can tell. There, and only
+    there, files that are added may move others.
 
     Where the data set says itself which part a pair belongs to, that holds.
 
@@ -68,7 +70,7 @@ def _part_by_name(stem: str) -> str | None:
 
 
 def _part_of_frame(drive: str, frame: int) -> str:
-    first = zlib.crc32(drive.encode())
+    first = zlib.crc32(os.fsencode(drive))
     return PATTERN[(first + frame // BLOCK) % len(PATTERN)]
 
 
@@ -77,8 +79,8 @@ def _drive_and_frame(stem: str) -> tuple[str, int | None]:
     found = re.fullmatch(r"(.*?)(\d+)(\D*)", stem)
     if found is None:
         return stem, None
-    before, number, behind = found.groups()
-    return f"{before}#{behind}", int(number)
+    before, number, _ = found.groups()
+    return before, int(number)
 
 
 def _usual_step(stems: set[str]) -> float:

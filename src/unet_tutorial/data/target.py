@@ -48,7 +48,9 @@ def choose_target(name: str | None, classes: Classes) -> Target:
     if name != "lyft":
         raise UserError(f"target '{name}' is not known: use 'lyft', or leave it out")
     if classes != LYFT:
-        raise UserError("target 'lyft' needs data with the 13 classes of the Lyft data")
+        raise UserError(
+            "target 'lyft' needs the 13 classes of the Lyft data; leave it out"
+        )
     return Target(LYFT, LYFT_CHALLENGE, lyft_target)
 
 
