@@ -169,7 +169,7 @@ pd.DataFrame(
 # the real set was recorded, frame after frame, with five folders a little offset. Look
 # at a test frame and at the training frame that is most like it, for each split.
 
-# %% mystnb={"image": {"alt": "Three pictures of rendered streets. The first two are nearly the same, cars, houses and trees in the same places; the third shows a street from another place, with other things in view."}, "figure": {"caption": "A test frame; the training frame most like it if frames are shuffled; and if neighbours are kept apart.", "name": "fig-neighbours"}}
+# %% mystnb={"image": {"alt": "Three pictures of rendered streets. The first two are nearly the same, cars, houses and trees in the same places; the third shows a street from another place, with other things in view."}, "figure": {"caption": "A test frame of two drives that were rendered for this page; the training frame most like it if frames are shuffled; and if neighbours are kept apart.", "name": "fig-neighbours"}}
 import random
 
 from unet_tutorial.town.drive import renew_town

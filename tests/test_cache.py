@@ -116,7 +116,11 @@ def test_the_same_data_by_another_path_have_the_same_cache(
 ) -> None:
     decoded(data)
     monkeypatch.chdir(data.parent)
-    assert decoded(Path("data"))[1] == 0
+    opened, count = decoded(Path("data"))
+    assert count == 0
+    assert len(opened.frames(find_pairs(Path("data")))) == 15
+    with pytest.raises(ValueError, match="is not in this data set"):
+        opened.frames(find_pairs(data))
 
 
 def test_a_fault_that_passed_is_forgotten(

@@ -62,7 +62,14 @@ class DecodedSet:
         return self._frames.take(torch.tensor(rows, dtype=torch.int64))
 
     def sound(self, pairs: list[Pair]) -> list[Pair]:
-        """Those of the pairs that have no fault."""
+        """Those of the pairs that have no fault.
+
+        Raises:
+            ValueError: if one is no pair of this set.
+        """
+        strange = set(pairs) - set(self.pairs)
+        if strange:
+            raise ValueError(f"{strange.pop().image} is not in this data set")
         return [pair for pair in pairs if pair in self._row_of]
 
 
@@ -95,7 +102,7 @@ def open_set(
         UserError: if the set has a fault that is not to be skipped, has no pair
             without one, or the cache folder cannot be written.
     """
-    data, size = data.resolve(), (size[0], size[1])
+    size = (size[0], size[1])  # also if it is a list, as from a profile
     description = read_description(data)
     chosen = choose_target(target, description.classes)
     pairs, faults = match_pairs(data)
@@ -134,8 +141,9 @@ def open_set(
 
 
 def _place(data: Path, size: tuple[int, int], target: str | None) -> Path:
-    name = f"{data.name}-{size[0]}x{size[1]}" + (f"-{target}" if target else "")
-    key = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+    where = data.resolve()
+    name = f"{where.name}-{size[0]}x{size[1]}" + (f"-{target}" if target else "")
+    key = hashlib.sha256(os.fsencode(where)).hexdigest()[:12]
     return platformdirs.user_cache_path("unet_tutorial") / f"{name}-{key}"
 
 
@@ -156,7 +164,7 @@ def _fingerprint(
                 state = f" {stat.st_size} {stat.st_ctime_ns}\n"
             except OSError:  # told when it is to be decoded
                 state = " missing\n"
-            digest.update(os.fsencode(path) + state.encode())
+            digest.update(os.fsencode(path.absolute()) + state.encode())
     return digest.hexdigest()
 
 
@@ -235,7 +243,7 @@ def _build(
         write_json(
             temporary / ABOUT,
             {
-                "data": str(data),
+                "data": str(data.resolve()),
                 "fingerprint": fingerprint,
                 "digests": digests,
                 "faults": faults,
