@@ -25,6 +25,7 @@ from unet_tutorial.data.target import choose_target, lyft_target
 from unet_tutorial.errors import UserError
 from unet_tutorial.metrics import ConfusionMatrix, lyft_score
 from unet_tutorial.models import build_model
+from unet_tutorial.precision import choose_precision
 from unet_tutorial.runs import Run, load_weights
 
 
@@ -45,6 +46,7 @@ class Predictor:
         self.model = build_model(config.model, len(run.classes), config.base_channels)
         load_weights(run.folder, self.model)
         self.model.to(self.device).to(memory_format=torch.channels_last).eval()
+        self.in_16_bits = choose_precision("auto", self.device) == "bf16-mixed"
         self.resize = v2.Resize(tuple(config.size), antialias=True)
 
     @torch.inference_mode()
@@ -55,8 +57,10 @@ class Predictor:
         brought back to the size of the image.
         """
         pixels = tv_tensors.Image(torch.tensor(image).permute(2, 0, 1)).to(self.device)
-        logits = self.model(to_network(self.resize(pixels))[None])
-        return nn.functional.interpolate(logits, image.shape[:2], mode="bilinear")[0]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_16_bits):
+            logits = self.model(to_network(self.resize(pixels))[None])
+        size = image.shape[:2]
+        return nn.functional.interpolate(logits.float(), size, mode="bilinear")[0]
 
     def probabilities(self, image: np.ndarray) -> torch.Tensor:
         """[H, W, 3] uint8 to the probability of each class, [C, H, W] on the device."""
@@ -188,5 +192,5 @@ def predict_files(
         overlay = (0.5 * image + 0.5 * predictor.classes.colour(mask)).astype(np.uint8)
         mask_path, overlay_path = targets[path]
         write_mask(mask_path, mask)
-        write_picture(overlay_path, overlay)
+        write_picture(overlay_path, overlay, compress_level=1)  # four times as fast
         on_image(done)

@@ -166,14 +166,16 @@ def read_mask(path: Path, classes: Classes = LYFT) -> np.ndarray:
     return mask
 
 
-def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write [H, W, 3] uint8 as a PNG file.
+def write_picture(path: Path, pixels: np.ndarray, compress_level: int = 6) -> None:
+    """Write [H, W, 3] uint8 as a PNG file; 1 to 9 is the patience to make it small.
 
     Raises:
         UserError: if it cannot be written.
     """
     with whole_file(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
+        Image.fromarray(pixels).save(
+            temporary, format="PNG", compress_level=compress_level
+        )
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
