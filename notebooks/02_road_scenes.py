@@ -155,7 +155,7 @@ save_results(
 #
 # Compare the two masks. Which classes are missing in the answer?
 
-# %% mystnb={"image": {"alt": "Three panels: a test picture of a street, its true mask, and the baseline's answer, which has sky, road, pavements and the hood in smooth patches, ragged patches of plants and houses at both sides, and neither road lines nor signs."}, "figure": {"caption": "A test picture, its mask, and the class most frequent at each position.", "name": "fig-position"}}
+# %% mystnb={"image": {"alt": "Three panels: a test picture of a street, its true mask, and the baseline's answer, which has sky, road, pavements, plants and the hood in smooth patches, and neither road lines nor signs."}, "figure": {"caption": "A test picture, its mask, and the class most frequent at each position.", "name": "fig-position"}}
 from unet_tutorial import plots
 
 image, mask = read_pair(parts["test"][0])

@@ -72,7 +72,7 @@ print(f"Dice {dice:.3f}, IoU {dice / (2 - dice):.3f}")
 # ```
 #
 # ```{literalinclude} ../src/unet_tutorial/losses.py
-# :pyobject: dice_of_sums
+# :pyobject: soft_dice
 # ```
 #
 # ```{literalinclude} ../src/unet_tutorial/losses.py

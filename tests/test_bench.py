@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,19 +10,20 @@ from tests.test_cli import call
 from unet_tutorial import bench
 
 
-def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
+def measure(name: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the command writes, on pictures so small that it takes a moment."""
     sizes = {"FRAME_SIZE": (96, 128), "GPU_SIZE": (64, 64), "CPU_SIZE": (64, 64)}
-    for name, value in {**sizes, "PAIRS": 4, "REPEATS": 1}.items():
-        monkeypatch.setattr(bench, name, value)
+    for constant, value in {**sizes, "PAIRS": 4, "REPEATS": 1}.items():
+        monkeypatch.setattr(bench, constant, value)
+    result = call("bench", name, "--out", out / "bench.json")
+    assert result.exit_code == 0, result.output
+    return json.loads((out / "bench.json").read_text())
 
 
 def test_feeding_is_measured_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shrink(monkeypatch)
-    result = call("bench", "data", "--out", tmp_path / "bench.json")
-    assert result.exit_code == 0, result.output
-    numbers = json.loads((tmp_path / "bench.json").read_text())
+    numbers = measure("data", tmp_path, monkeypatch)
     assert numbers["ratio"] == pytest.approx(
         numbers["cached"] / numbers["plain"], abs=0.06
     )
@@ -35,10 +37,7 @@ def test_feeding_is_measured_side_by_side(
 def test_training_is_measured_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shrink(monkeypatch)
-    result = call("bench", "train", "--out", tmp_path / "bench.json")
-    assert result.exit_code == 0, result.output
-    numbers = json.loads((tmp_path / "bench.json").read_text())
+    numbers = measure("train", tmp_path, monkeypatch)
     assert [(row["model"], row["base_channels"]) for row in numbers["rows"]] == [
         ("scratch", 16),
         ("scratch", 64),

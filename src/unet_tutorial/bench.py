@@ -51,6 +51,17 @@ class PlainPairs(Dataset):
         return to_network(pixels), torch.from_numpy(np.array(mask)[..., 0]).long()
 
 
+def _plain_loader(
+    pairs: list[Pair], size: tuple[int, int], batch_size: int
+) -> DataLoader:
+    return DataLoader(
+        PlainPairs(pairs, size),
+        batch_size,
+        num_workers=WORKERS,
+        persistent_workers=True,
+    )
+
+
 @contextmanager
 def _data(size: tuple[int, int], watch: Watch) -> Iterator[tuple[list[Pair], Frames]]:
     """Pairs as large as the real ones, and the same decoded at a size."""
@@ -107,12 +118,7 @@ def bench_data(watch: Watch = lambda *_: None) -> dict[str, Any]:
         return sum(len(image.to(device)) for _ in range(rounds) for image, _ in feed())
 
     with _data(GPU_SIZE, watch) as (pairs, frames):
-        loader = DataLoader(
-            PlainPairs(pairs, GPU_SIZE),
-            batch_size,
-            num_workers=WORKERS,
-            persistent_workers=True,
-        )
+        loader = _plain_loader(pairs, GPU_SIZE, batch_size)
         fed = _in_turns(
             {
                 "plain": lambda: count(2, lambda: loader),
@@ -184,12 +190,8 @@ def _three_ways(
     # A large network on a CPU takes seconds for a batch.
     some = 2 if config.base_channels > 16 and device.type == "cpu" else 6
     used = torch.arange(some * batch_size) % len(frames)
-    loader = DataLoader(
-        PlainPairs([pairs[i] for i in used.tolist()], config.size),
-        batch_size,
-        num_workers=WORKERS,
-        persistent_workers=True,
-    )
+    chosen = [pairs[i] for i in used.tolist()]
+    loader = _plain_loader(chosen, config.size, batch_size)
     frames, augment = frames.on(device), make_augmentation("mirror", config.size)
     chance = torch.Generator().manual_seed(0)
     train, batch = _trainer(config, fabric)

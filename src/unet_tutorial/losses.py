@@ -11,16 +11,10 @@ from unet_tutorial.errors import UserError
 LOSS_NAMES = ("dice", "cross-entropy", "both")
 
 
-def soft_dice(
+def dice_sums(
     probabilities: Tensor, mask: Tensor, ignore_index: int | None = None
-) -> tuple[Tensor, Tensor]:
-    r"""The soft Dice coefficient of each class, over all pixels of a batch.
-
-    .. math::
-        \mathrm{Dice}_c = \frac{2 \sum_i p_{ic}\, y_{ic}}{\sum_i p_{ic} + \sum_i y_{ic}}
-
-    where :math:`p_{ic}` is the probability of class :math:`c` at pixel :math:`i`
-    and :math:`y_{ic}` is 1 where the mask says :math:`c`, else 0.
+) -> Tensor:
+    """What the Dice coefficients are made of, for each class; may be added up.
 
     Args:
         probabilities: [N, C, H, W], 0 to 1, summing to 1 over C.
@@ -28,19 +22,8 @@ def soft_dice(
         ignore_index: pixels with this id count neither as right nor as wrong.
 
     Returns:
-        The coefficients [C], 0 to 1, and which classes occur in the mask, [C] of bool.
-    """
-    sums = dice_sums(probabilities, mask, ignore_index)
-    return dice_of_sums(sums), sums[2] > 0
-
-
-def dice_sums(
-    probabilities: Tensor, mask: Tensor, ignore_index: int | None = None
-) -> Tensor:
-    """What the Dice coefficients are made of, for each class; may be added up.
-
-    Returns:
-        The overlap of answer and mask and the size of each of the two, [3, C].
+        The overlap of answer and mask and the size of each of the two, [3, C]. A class
+        occurs in the mask where the last is above 0.
     """
     num_classes = probabilities.shape[1]
     valid = (
@@ -55,8 +38,21 @@ def dice_sums(
     return torch.stack([part.sum((0, 2, 3), dtype=torch.float32) for part in parts])
 
 
-def dice_of_sums(sums: Tensor) -> Tensor:
-    """The soft Dice coefficients [C] of the sums [3, C]."""
+def soft_dice(sums: Tensor) -> Tensor:
+    r"""The soft Dice coefficient of each class, over all pixels of a batch.
+
+    .. math::
+        \mathrm{Dice}_c = \frac{2 \sum_i p_{ic}\, y_{ic}}{\sum_i p_{ic} + \sum_i y_{ic}}
+
+    where :math:`p_{ic}` is the probability of class :math:`c` at pixel :math:`i`
+    and :math:`y_{ic}` is 1 where the mask says :math:`c`, else 0.
+
+    Args:
+        sums: [3, C], as :func:`dice_sums` makes them.
+
+    Returns:
+        The coefficients [C], 0 to 1.
+    """
     overlap, answered, true = sums
     # A class that neither occurs nor is predicted has 0/0; it is not counted.
     return 2 * overlap / (answered + true).clamp_min(1e-7)
@@ -110,7 +106,7 @@ class DiceLoss(nn.Module):
             sums = _OverProcesses.apply(sums)  # the coefficients of the whole batch
         present = sums[2] > 0
         # A batch without a single counted pixel has no class: its loss is 0, not NaN.
-        return (1 - dice_of_sums(sums))[present].sum() / present.sum().clamp_min(1)
+        return (1 - soft_dice(sums))[present].sum() / present.sum().clamp_min(1)
 
 
 class CrossEntropy(nn.Module):

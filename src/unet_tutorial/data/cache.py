@@ -39,18 +39,22 @@ ABOUT, IMAGES, MASKS = "about.json", "images.npy", "masks.npy"
 class DecodedSet:
     """A data set, decoded.
 
-    ``pairs`` are all of its pairs and ``digest`` is a name for their content;
-    ``faults`` tells in words what was left out, and ``target`` what the masks hold.
+    ``pairs`` are all of its pairs, ``faults`` tells in words what was left out, and
+    ``target`` what the masks hold.
     """
 
     name: str
     pairs: list[Pair]
     target: Target
-    digest: str
     faults: list[str]
     _frames: Frames
     _row_of: dict[Pair, int]
     _digests: list[str]
+
+    @property
+    def digest(self) -> str:
+        """A name for the content of all pairs."""
+        return join_digests(self._digests)
 
     def digests(self, pairs: list[Pair]) -> list[str]:
         """Names for the content of some of the pairs, without the faulty ones."""
@@ -132,7 +136,6 @@ def open_set(
         description.name,
         pairs,
         chosen,
-        join_digests(about["digests"]),
         faults,
         frames,
         row_of,

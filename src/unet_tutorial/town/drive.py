@@ -92,13 +92,18 @@ def make_town(
 
 
 def renew_town(
-    out: Path, count: int, size: tuple[int, int], seed: int, **options: Any
+    out: Path,
+    count: int,
+    size: tuple[int, int],
+    seed: int,
+    frames: int = 1,
+    on_pair: Callable[[int], None] = lambda done: None,
 ) -> None:
     """:func:`make_town`, but what another call or version made is replaced."""
-    wanted = _describe(count, size, seed, options.get("frames", 1), False, False)
+    wanted = _describe(count, size, seed, frames, flat=False, instances=False)
     if _description_in(out) not in (None, wanted):
         shutil.rmtree(out)
-    make_town(out, count, size, seed, **options)
+    make_town(out, count, size, seed, frames, on_pair=on_pair)
 
 
 def is_town(folder: Path) -> bool:

@@ -150,7 +150,7 @@ class _Faces:
         self.pattern = np.array([names.index(f.pattern) for f, *_ in chosen])
         self.colour = np.array([f.colour for f, *_ in chosen], dtype=np.float32)
         self.class_id = np.array([class_id for *_, class_id, _ in chosen])
-        self.instance = np.array([instance for *_, instance in chosen])
+        self.instance = owner[order]
         self.lit, self.normal = lit[order], normals[order].astype(np.float32)
         self.height = centres[order, 1] + CAMERA_HEIGHT
         first = np.array([p[0] for p in self.points], dtype=np.float32)

@@ -129,7 +129,7 @@ def across(x: Span, y: Span, z: float, colour: Colour) -> Face:
     return flat([(x0, y0, z), (x0, y1, z), (x1, y1, z), (x1, y0, z)], colour)
 
 
-def disc(rng, centre: tuple, width: float, height: float, colour: Colour) -> Face:
+def disc(centre: tuple, width: float, height: float, colour: Colour) -> Face:
     """A round patch that faces the camera."""
     angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     x, y = width / 2 * np.cos(angles), height / 2 * np.sin(angles)
@@ -292,7 +292,7 @@ def traffic_light(rng, side: int, x: float, z: float) -> list[Thing]:
     faces = box(around(x, 0.2), (2.4, 3.4), (z - 0.3, z - 0.05), case)
     for i, colour in enumerate([(1.0, 0.1, 0.1), (1.0, 0.65, 0.1), (0.1, 0.95, 0.3)]):
         shown = colour if i == lit else paint(rng, "dark")
-        faces.append(disc(rng, (x, 3.2 - 0.3 * i, z - 0.31), 0.24, 0.24, shown))
+        faces.append(disc((x, 3.2 - 0.3 * i, z - 0.31), 0.24, 0.24, shown))
     pole = Thing(classes.POLES, post(x, z, 0.07, 3.2, paint(rng, "pole")))
     return [pole, Thing(classes.TRAFFIC_SIGNS, faces, whole=True)]
 
@@ -323,13 +323,13 @@ def litter_bin(rng, side: int, x: float, z: float) -> list[Thing]:
 
 
 def pedestrian(rng, x: float, z: float) -> Thing:
-    tall, stride, trousers = rng.uniform(1.5, 1.9), rng.uniform(0.05, 0.25), "trousers"
-    legs, hip, cloth = [], 0.5 * tall, paint(rng, trousers)
+    tall, stride = rng.uniform(1.5, 1.9), rng.uniform(0.05, 0.25)
+    legs, hip, cloth = [], 0.5 * tall, paint(rng, "trousers")
     for foot in (x - stride, x + stride):
         leg = [(foot - 0.08, 0, z), (foot + 0.08, 0, z), (x + 0.1, hip, z)]
         legs.append(flat([*leg, (x - 0.1, hip, z)], cloth))
-    coat = disc(rng, (x, 0.66 * tall, z - 0.01), 0.5, 0.42 * tall, paint(rng, "coat"))
-    head = disc(rng, (x, 0.93 * tall, z - 0.02), 0.22, 0.26, paint(rng, "skin"))
+    coat = disc((x, 0.66 * tall, z - 0.01), 0.5, 0.42 * tall, paint(rng, "coat"))
+    head = disc((x, 0.93 * tall, z - 0.02), 0.22, 0.26, paint(rng, "skin"))
     walk = float(rng.normal(0, 0.8))
     return Thing(classes.PEDESTRIANS, [*legs, coat, head], walk, whole=True)
 
