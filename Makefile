@@ -83,5 +83,5 @@ $(STAMP): pyproject.toml constraints.txt
 	    --index-url $(TORCH_INDEX) torch torchvision \
 	    || { echo "error: $(TORCH_INDEX) gave no torch; leave out TORCH=cpu to take the default build"; exit 1; }; \
 	fi; \
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,dev,onnx]'
 	@touch $@

@@ -1,7 +1,9 @@
 """The calls that the README promises, and errors in one line."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from unet_tutorial import training
 from unet_tutorial.cli import app
 from unet_tutorial.data.pairs import find_pairs
 from unet_tutorial.runs import Run
@@ -182,6 +185,28 @@ def test_bad_input_gives_one_line_and_no_traceback(
         monkeypatch.chdir(tmp_path)
     places = {"TOWN": town, "RUN": tiny_run.folder}
     assert message in error_of(call(*(places.get(word, word) for word in arguments)))
+
+
+def test_ctrl_c_ends_the_step_and_says_how_to_go_on(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = training.epoch_line
+
+    def press(row: dict[str, float]) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return describe(row)
+
+    options = ("--data", town, "--model", "scratch", "--size", "32x48", "--epochs", 2)
+    run = ("train", *options, "--base-channels", 4, "--out", tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "epoch_line", press)
+        stopped = call(*run)
+    assert stopped.exit_code == 130
+    assert "stopping after this step" in stopped.stderr
+    assert "the same call again goes on" in stopped.stderr
+    done = call(*run)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("training loss") == 1  # the second epoch only
 
 
 def test_a_path_that_looks_like_markup_is_printed_as_it_is(tmp_path: Path) -> None:

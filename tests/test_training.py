@@ -5,22 +5,28 @@ import multiprocessing
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import yaml
 
 from tests.conftest import TINY
+from unet_tutorial import runs, training
 from unet_tutorial.classes import LYFT, Classes
 from unet_tutorial.data.batches import Frames, batches
 from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
+from unet_tutorial.files import locked
 from unet_tutorial.losses import DiceLoss
 from unet_tutorial.models.unet import UNet
 from unet_tutorial.runs import Config, Run, load_run, load_weights
@@ -248,6 +254,71 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(
     assert process.exitcode == 0
     assert kills >= 20
     assert_same_run(tmp_path / "run", whole.folder)
+
+
+def train_until_killed(moment: str, config: Config, data: Path, folder: Path) -> None:
+    """The second time that the process comes to the moment, it dies in its middle."""
+    torch.set_num_threads(1)
+    times = 0
+
+    def dying(work: Callable) -> Callable:
+        def do(*given: Any, **named: Any) -> Any:
+            nonlocal times
+            times += 1
+            if times == 2:
+                for path in filter(
+                    lambda one: getattr(one, "suffix", 0) == ".tmp", given
+                ):
+                    path.write_bytes(b"half of")
+                os.kill(os.getpid(), signal.SIGKILL)
+            return work(*given, **named)
+
+        return do
+
+    if moment == "validation":
+        training.evaluate = dying(training.evaluate)
+    elif moment == "checkpoint":
+        torch.save = dying(torch.save)
+    elif moment == "after the checkpoint":
+        training._keep = dying(training._keep)
+    elif moment == "weights":
+        runs.save_file = dying(runs.save_file)
+    else:
+        pd.DataFrame.to_csv = dying(pd.DataFrame.to_csv)  # type: ignore[method-assign]
+    fit(config, data, folder)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["validation", "checkpoint", "after the checkpoint", "weights", "history"],
+)
+def test_a_run_killed_in_the_middle_of_its_work_ends_as_if_it_had_not_been(
+    moment: str, town: Path, tmp_path: Path
+) -> None:
+    config = replace(TINY, epochs=3)
+    process = multiprocessing.get_context("forkserver").Process(
+        target=train_until_killed, args=(moment, config, town, tmp_path / "run")
+    )
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert not (tmp_path / "run/manifest.json").exists()
+    whole = fit(config, town, tmp_path / "whole")
+    assert_same_run(fit(config, town, tmp_path / "run").folder, whole.folder)
+
+
+def test_two_calls_for_one_folder_do_not_mix(town: Path, tmp_path: Path) -> None:
+    left = tmp_path / "run/.best.safetensors.1.tmp"
+
+    def call_again(row: dict) -> None:
+        left.touch()  # as the other call writes it at this moment
+        with pytest.raises(UserError, match="run: another process is at work on it"):
+            fit(TINY, town, tmp_path / "run")
+        assert left.exists()
+
+    with pytest.raises(UserError, match="another process"), locked(tmp_path / "run"):
+        fit(TINY, town, tmp_path / "run")
+    fit(TINY, town, tmp_path / "run", on_epoch=call_again)
 
 
 def test_a_run_does_not_go_on_with_other_parts_of_the_same_data(

@@ -213,13 +213,13 @@ def _trainer(
     memory_format: torch.memory_format = torch.channels_last,
 ) -> tuple[Callable[[Batches], int], tuple[Tensor, Tensor]]:
     """What trains on batches and counts the images, and a batch for it."""
-    model, optimizer, _ = setup(config, 13, fabric, memory_format)
+    state = setup(config, 13, config.batch_size, fabric, memory_format=memory_format)
     shape, device = (config.batch_size, *config.size), fabric.device
     image = torch.rand(shape[0], 3, *config.size, device=device)
     mask = torch.randint(13, shape, device=device)
 
     def train(data: Batches) -> int:
-        losses = train_one_epoch(model, data, DiceLoss(), optimizer, fabric)
+        losses = train_one_epoch(state.model, data, DiceLoss(), state.optimizer, fabric)
         return config.batch_size * len(losses)
 
     return train, (image.to(memory_format=memory_format), mask)

@@ -3,6 +3,7 @@
 # Modules that need torch are imported inside the commands, so that --help and
 # faulty calls answer at once.
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -281,11 +282,25 @@ def train(
         start = "random weights" if encoder_weights == "none" else encoder_weights
         console.print(f"the encoder starts from {start}")
 
-    def on_epoch(row: dict[str, float]) -> None:
-        console.print(epoch_line(row))
-        show_curves(row)
+    seen, began, first = "training", time.monotonic(), 0
 
-    with _progress("reading", 1) as advance:
+    with _progress("reading", 1) as advance, _ctrl_c_ends_the_step() as end_step:
+
+        def on_batch(done: int, total: int) -> None:
+            nonlocal began, first
+            end_step()
+            if not first:  # the clock starts where a run that was stopped goes on
+                began, first = time.monotonic(), done
+                return
+            speed = (done - first) * batch_size / (time.monotonic() - began)
+            advance(done, total, f"{seen}  {speed:.0f} images/s")
+
+        def on_epoch(row: dict[str, float]) -> None:
+            nonlocal seen
+            seen = f"loss {row['train_loss']:.3f}  mIoU {row['val_miou']:.3f}"
+            console.print(epoch_line(row))
+            show_curves(row)
+
         try:
             run = fit(
                 config,
@@ -293,7 +308,7 @@ def train(
                 out,
                 skip_bad=skip_bad,
                 on_pair=advance,
-                on_batch=lambda done, total: advance(done, total, "training"),
+                on_batch=on_batch,
                 on_epoch=on_epoch,
             )
         except KeyboardInterrupt:
@@ -302,6 +317,31 @@ def train(
     for fault in run.manifest["data"]["skipped"]:
         console.print(f"left out: {fault}", style="yellow")
     console.print(f"run in {out}, best epoch {run.manifest['best_epoch']}")
+
+
+@contextmanager
+def _ctrl_c_ends_the_step() -> Iterator[Callable[[], None]]:
+    """Yields what is to be called after each step, and raises there if asked to stop.
+
+    Who presses a second time does not want to wait for the step.
+    """
+    asked = False
+
+    def ask(*_: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+        errors.print("stopping after this step; again to stop at once")
+
+    def end_step() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield end_step
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tensorboard(folder: Path | None) -> Callable[[dict[str, float]], None]:
@@ -394,16 +434,34 @@ def _number(value: float | None) -> str:
 
 
 @app.command()
-def predict(
+def export(
     run: RunFolder,
+    out: Annotated[Path, typer.Option(help="New file, .onnx or .pt2.")],
+) -> None:
+    """Write a run's network to one file that needs none of this code."""
+    from unet_tutorial.export import export_run
+    from unet_tutorial.runs import load_run
+
+    difference = export_run(load_run(run), out)
+    size = out.stat().st_size / 1e6
+    console.print(
+        f"{out}, {size:.1f} MB, answers as the run does (within {difference:.1g})"
+    )
+
+
+@app.command()
+def predict(
+    run: Annotated[
+        Path, typer.Option(help="Folder of a finished run, or what 'export' wrote.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for masks and overlays.")],
     images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],
 ) -> None:
     """Write for each image its mask in the Lyft format and an overlay."""
-    from unet_tutorial.prediction import Predictor, predict_files
-    from unet_tutorial.runs import load_run
+    from unet_tutorial.export import load_predictor
+    from unet_tutorial.prediction import predict_files
 
-    predictor = Predictor(load_run(run))
+    predictor = load_predictor(run)
     with _progress("predicting", len(images)) as advance:
         predict_files(predictor, images, out, on_image=advance)
     console.print(f"{len(images)} masks and overlays in {out}")

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from unet_tutorial.errors import UserError
 
@@ -67,16 +67,22 @@ def whole_folder(
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Wait until no other process is at work on ``path``, then keep others waiting.
 
     Raises:
-        UserError: if the folder that ``path`` is in cannot be written.
+        UserError: if the folder that ``path`` is in cannot be written, or another
+            process is at work on it and this one is not to ``wait``.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire()
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        raise UserError(
+            f"{path}: another process is at work on it; wait for that, or choose "
+            "another place"
+        ) from None
     except OSError as error:
         raise UserError(
             f"{path.parent}: cannot be written ({error.strerror or error}); make it "

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from unet_tutorial.classes import LYFT, LYFT_CHALLENGE
@@ -56,11 +55,15 @@ class Predictor:
         The network sees the image at the size it was trained at; its logits are
         brought back to the size of the image.
         """
-        pixels = tv_tensors.Image(torch.tensor(image).permute(2, 0, 1)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_16_bits):
-            logits = self.model(to_network(self.resize(pixels))[None])
+        pixels = torch.tensor(image).permute(2, 0, 1)[None].to(self.device)
+        logits = self._answer(self.resize(pixels))
         size = image.shape[:2]
         return nn.functional.interpolate(logits.float(), size, mode="bilinear")[0]
+
+    def _answer(self, image: torch.Tensor) -> torch.Tensor:
+        """Bytes [N, 3, H, W] of the network's size to logits."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_16_bits):
+            return self.model(to_network(image))
 
     def probabilities(self, image: np.ndarray) -> torch.Tensor:
         """[H, W, 3] uint8 to the probability of each class, [C, H, W] on the device."""

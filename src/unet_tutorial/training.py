@@ -1,4 +1,7 @@
-"""Train a network: ``fit`` calls ``setup``, ``train_one_epoch`` and ``evaluate``."""
+"""Train a network: ``fit`` calls ``setup``, then ``learn``.
+
+``learn`` calls ``train_one_epoch`` and ``evaluate``, epoch after epoch.
+"""
 
 import itertools
 import logging
@@ -8,7 +11,8 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,7 @@ from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.pairs import join_digests
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
+from unet_tutorial.files import locked
 from unet_tutorial.losses import LOSS_NAMES, make_loss
 from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.models import MODEL_NAMES, build_model
@@ -122,25 +127,37 @@ def evaluate(
 def setup(
     config: Config,
     num_classes: int,
+    images: int,
     fabric: Fabric,
+    model: nn.Module | None = None,
     memory_format: torch.memory_format = torch.channels_last,
-) -> tuple[nn.Module, torch.optim.Optimizer, str]:
+) -> "State":
     """Build the network and its optimizer on the device.
 
-    Most hardware convolves faster where the channels of a pixel lie together.
+    Args:
+        config: what to train, and how.
+        num_classes: number of logits per pixel.
+        images: how many there are to train on, for the schedule.
+        fabric: where.
+        model: another network than the one that the configuration names.
+        memory_format: most hardware convolves faster where the channels of a pixel lie
+            together.
 
-    Returns:
-        The network, the optimizer, and which weights the encoder starts from.
+    Raises:
+        UserError: if the encoder's weights cannot be had.
     """
     torch.manual_seed(config.seed)
-    model = build_model(config.model, num_classes, config.base_channels)
     weights_used = "random"
+    if model is None:
+        model = build_model(config.model, num_classes, config.base_channels)
     if isinstance(model, ResNet34UNet):
         weights_used = load_encoder_weights(model, config.encoder_weights)
     model = model.to(memory_format=memory_format)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     model, optimizer = fabric.setup(model, optimizer)
-    return model, optimizer, weights_used
+    steps = math.ceil(_batches_per_epoch(images, config, fabric) / config.accumulate)
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * steps)
+    return State(model, optimizer, schedule, weights_used)
 
 
 def make_fabric(precision: str) -> Fabric:
@@ -224,6 +241,8 @@ class State:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
+    weights_used: str
+    """What the encoder started from."""
     history: list[Row] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -252,6 +271,91 @@ class State:
         self.history, self.seconds = saved["history"], saved["seconds"]
 
 
+def learn(
+    state: State,
+    config: Config,
+    train: Frames,
+    val: Frames,
+    classes: Classes,
+    loss_function: nn.Module,
+    fabric: Fabric,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+    name_of: Callable[[int], str] = lambda position: f"training image {position}",
+) -> Iterator[Row]:
+    """Train and validate until the configuration's epochs are done.
+
+    Args:
+        state: what :func:`setup` built; it goes on after the last row of its history.
+        config: how to train.
+        train, val: what to learn from, and what to judge by.
+        classes: of the masks.
+        loss_function: takes what the network gives, and masks.
+        fabric: where.
+        on_batch: called with the number of batches trained on and their total in the
+            run, after each.
+        name_of: names a training image in an error.
+
+    Yields:
+        A row of the history after each epoch, which is in the state's by then.
+
+    Raises:
+        UserError: if the loss is no longer a number.
+    """
+    augment = make_augmentation(config.augment, config.size)
+    batch_size = config.batch_size // fabric.world_size
+    per_epoch = _batches_per_epoch(len(train), config, fabric)
+    while len(state.history) < config.epochs:
+        epoch, began = len(state.history) + 1, time.perf_counter()
+        batch_number = itertools.count(per_epoch * (epoch - 1) + 1)
+        # Each epoch has generators of its own, so that there is no state to keep.
+        order = _generator(config.seed, epoch, 0)
+        chance = _generator(config.seed, epoch, 1 + fabric.global_rank)
+        shuffled = torch.randperm(len(train), generator=order)
+        mine = _share(shuffled, config.batch_size, fabric)
+        losses = train_one_epoch(
+            state.model,
+            batches(train.take(mine), batch_size, fabric.device, augment, chance),
+            loss_function,
+            state.optimizer,
+            fabric,
+            state.schedule,
+            config.accumulate,
+            config.clip,
+            lambda: on_batch(next(batch_number), per_epoch * config.epochs),  # noqa: B023
+        )
+        # So that all processes come to the same verdict, and log the same mean.
+        if fabric.world_size > 1:
+            torch.distributed.all_reduce(losses)
+            losses = losses / fabric.world_size
+        if not losses.isfinite().all():
+            first = int((~losses.isfinite()).nonzero()[0])
+            names = ", ".join(map(name_of, mine.split(batch_size)[first].tolist()))
+            raise UserError(
+                f"the loss is no longer a number in epoch {epoch}, first for the batch "
+                f"of {names}; lower the learning rate, set 'clip', or look at them"
+            )
+        _share_buffers(state.model, fabric)
+        asked = val.take(_share_batches(len(val), config.batch_size, fabric))
+        to_judge = batches(asked, config.batch_size, fabric.device)
+        val_loss, confusion = evaluate(state.model, to_judge, loss_function, classes)
+        if not math.isfinite(val_loss) or not confusion.counts.any():
+            raise UserError(
+                f"epoch {epoch}: the validation loss is no number, or no validation "
+                "pixel has a class; lower the learning rate, or see 'data check'"
+            )
+        row = {
+            "epoch": epoch,
+            "train_loss": losses.mean().item(),
+            "val_loss": val_loss,
+            "val_miou": confusion.miou(),
+            "val_dice": confusion.mean_dice(),
+            "val_pixel_accuracy": confusion.pixel_accuracy(),
+        }
+        state.history.append(row)
+        state.seconds += time.perf_counter() - began
+        yield row
+
+
 def fit(
     config: Config,
     data_dir: Path,
@@ -270,7 +374,8 @@ def fit(
     ``manifest.json`` (everything one needs to know to make the run again).
 
     A run that was stopped, at whatever moment, goes on after its last whole epoch when
-    it is called again, and ends as if it had never been stopped.
+    it is called again, and ends as if it had never been stopped. Two calls for one
+    folder at a time would spoil it: the second is refused.
 
     Args:
         config: what to train, and how.
@@ -287,12 +392,12 @@ def fit(
         on_epoch: called with each row of the history.
 
     Raises:
-        UserError: if the configuration, the data or the folder cannot be used, or the
-            loss is no longer a number.
+        UserError: if the configuration, the data or the folder cannot be used, another
+            process is training into the folder, or the loss is no longer a number.
     """
     _check(config)
     check_run_folder(run_dir, overwrite)
-    augment = make_augmentation(config.augment, config.size)
+    make_augmentation(config.augment, config.size)  # refuses a name it does not know
     data = open_set(data_dir, config.size, config.target, skip_bad, on_pair)
     classes = data.target.classes
     parts = {name: data.sound(pairs) for name, pairs in split_pairs(data.pairs).items()}
@@ -310,13 +415,7 @@ def fit(
     loss_function = make_loss(
         config.loss, classes.ignore_index, weights, config.label_smoothing
     ).to(fabric.device)
-    model, optimizer, weights_used = setup(config, len(classes), fabric)
-    batch_size = config.batch_size // fabric.world_size
-    seen = len(_share(torch.arange(len(train)), config.batch_size, fabric))
-    per_epoch = math.ceil(seen / batch_size)
-    steps = config.epochs * math.ceil(per_epoch / config.accumulate)
-    schedule = make_schedule(config.schedule, optimizer, steps)
-    state = State(model, optimizer, schedule)
+    state = setup(config, len(classes), len(train), fabric)
 
     about = {
         "config": asdict(config),
@@ -334,94 +433,68 @@ def fit(
         "processes": fabric.world_size,
         "torch": torch.__version__,
     }
-    saved = begin_run(run_dir, about, overwrite) if fabric.is_global_zero else None
-    state.restore(fabric.broadcast(saved))
-
-    while len(state.history) < config.epochs:
-        epoch, began = len(state.history) + 1, time.perf_counter()
-        batch_number = itertools.count(per_epoch * (epoch - 1) + 1)
-        # Each epoch has generators of its own, so that there is no state to keep.
-        order = _generator(config.seed, epoch, 0)
-        chance = _generator(config.seed, epoch, 1 + fabric.global_rank)
-        shuffled = torch.randperm(len(train), generator=order)
-        mine = _share(shuffled, config.batch_size, fabric)
-        losses = train_one_epoch(
-            model,
-            batches(train.take(mine), batch_size, fabric.device, augment, chance),
-            loss_function,
-            optimizer,
-            fabric,
-            schedule,
-            config.accumulate,
-            config.clip,
-            lambda: on_batch(next(batch_number), per_epoch * config.epochs),  # noqa: B023
-        )
-        # So that all processes come to the same verdict, and log the same mean.
-        if fabric.world_size > 1:
-            torch.distributed.all_reduce(losses)
-            losses = losses / fabric.world_size
-        if not losses.isfinite().all():
-            first = int((~losses.isfinite()).nonzero()[0])
-            batch = mine.split(batch_size)[first].tolist()
-            names = ", ".join(str(parts["train"][i].image) for i in batch)
-            raise UserError(
-                f"the loss is no longer a number in epoch {epoch}, first for the batch "
-                f"of {names}; lower the learning rate, set 'clip', or look at them"
-            )
-        _share_buffers(model, fabric)
-        asked = val.take(_share_batches(len(val), config.batch_size, fabric))
-        to_judge = batches(asked, config.batch_size, fabric.device)
-        val_loss, confusion = evaluate(model, to_judge, loss_function, classes)
-        if not math.isfinite(val_loss) or not confusion.counts.any():
-            raise UserError(
-                f"epoch {epoch}: the validation loss is no number, or no validation "
-                "pixel has a class; lower the learning rate, or see 'data check'"
-            )
-        row = {
-            "epoch": epoch,
-            "train_loss": losses.mean().item(),
-            "val_loss": val_loss,
-            "val_miou": confusion.miou(),
-            "val_dice": confusion.mean_dice(),
-            "val_pixel_accuracy": confusion.pixel_accuracy(),
-        }
-        state.history.append(row)
-        state.seconds += time.perf_counter() - began
+    with locked(run_dir, wait=False) if fabric.is_global_zero else nullcontext():
+        saved = begin_run(run_dir, about, overwrite) if fabric.is_global_zero else None
+        state.restore(fabric.broadcast(saved))
         if fabric.is_global_zero:
-            if state.best_epoch == epoch:
-                save_weights(run_dir, model)
-            if config.keep_every and epoch % config.keep_every == 0:
-                save_weights(run_dir, model, EPOCH.format(f"{epoch:04}"))
-            # Last: from here on the epoch counts. What came before is made again.
-            save_checkpoint(run_dir, state.to_save())
-            save_history(run_dir, state.history)
-            on_epoch(row)
-
-    if fabric.is_global_zero:
-        save_history(run_dir, state.history)
-        save_weights(run_dir, model, LAST)
-        shown = len(train) * config.epochs
-        finish_run(
-            run_dir,
-            {
+            _keep(run_dir, state, config)
+        for row in learn(
+            state,
+            config,
+            train,
+            val,
+            classes,
+            loss_function,
+            fabric,
+            on_batch,
+            lambda position: str(parts["train"][position].image),
+        ):
+            if fabric.is_global_zero:
+                save_checkpoint(run_dir, state.to_save())
+                _keep(run_dir, state, config)
+                on_epoch(row)
+        if fabric.is_global_zero:
+            save_weights(run_dir, state.model, LAST)
+            shown = len(train) * config.epochs
+            manifest = {
                 **about,
-                "encoder_weights_used": weights_used,
-                "parameters": sum(weight.numel() for weight in model.parameters()),
+                "encoder_weights_used": state.weights_used,
+                "parameters": sum(
+                    weight.numel() for weight in state.model.parameters()
+                ),
                 "trained_on": data.digests(parts["train"]),
                 "best_epoch": state.best_epoch,
                 "seconds": round(state.seconds, 1),
                 "images_per_second": round(shown / state.seconds, 1),
                 "peak_memory_mb": _peak_memory_mb(fabric.device),
                 **provenance(),
-            },
-        )
+            }
+            finish_run(run_dir, manifest)
     fabric.barrier()
     return load_run(run_dir)
+
+
+def _keep(run_dir: Path, state: State, config: Config) -> None:
+    """Write what follows from a checkpoint; again, after a stop between the two."""
+    epoch = len(state.history)
+    if epoch == 0:
+        return
+    if state.best_epoch == epoch:
+        save_weights(run_dir, state.model)
+    if config.keep_every and epoch % config.keep_every == 0:
+        save_weights(run_dir, state.model, EPOCH.format(f"{epoch:04}"))
+    save_history(run_dir, state.history)
 
 
 def _processes() -> int:
     """How many torchrun has started."""
     return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def _batches_per_epoch(images: int, config: Config, fabric: Fabric) -> int:
+    """How many batches each process sees in an epoch."""
+    seen = len(_share(torch.arange(images), config.batch_size, fabric))
+    return math.ceil(seen / (config.batch_size // fabric.world_size))
 
 
 def _share(positions: Tensor, batch_size: int, fabric: Fabric) -> Tensor:

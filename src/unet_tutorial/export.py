@@ -1,0 +1,182 @@
+"""Hand a trained network on as one file, which needs none of this library's code.
+
+The file holds the weights and the computation, from the pixels of an image to the
+logits, and says for which size and classes it was made.
+"""
+
+import json
+import logging
+import warnings
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from unet_tutorial.classes import Classes
+from unet_tutorial.data.batches import to_network
+from unet_tutorial.errors import UserError
+from unet_tutorial.files import whole_file
+from unet_tutorial.prediction import Predictor
+from unet_tutorial.runs import Run, load_run
+
+FORMATS = (".onnx", ".pt2")
+# Where a file keeps what it says about itself.
+ABOUT = "unet_tutorial.json"
+# The largest difference of a logit to the network's own that rounding may make.
+TOLERANCE = 1e-3
+
+
+class _FromPixels(nn.Module):
+    """The network, and before it what every image goes through.
+
+    Bytes [N, 3, H, W], red first, to logits [N, C, H, W] float32.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model(to_network(image))
+
+
+def export_run(run: Run, out: Path) -> float:
+    """Write a run's best network to a file, and see that the file answers the same.
+
+    Args:
+        run: a finished run.
+        out: ends in ``.onnx``, for onnxruntime and much else, or in ``.pt2``, for
+            ``torch.export.load``. Either takes bytes [N, 3, H, W] of the run's size,
+            for any number N of images, and gives logits [N, C, H, W] float32.
+
+    Returns:
+        The largest difference between the file's logits and the network's own.
+
+    Raises:
+        UserError: if the ending is another, a package is missing, the file cannot be
+            written, or it answers differently.
+    """
+    if out.suffix not in FORMATS:
+        raise UserError(f"{out}: must end in {' or '.join(FORMATS)}")
+    network = _FromPixels(Predictor(run, "cpu").model).eval()
+    chance = torch.Generator().manual_seed(0)
+    # Two, since torch takes a single one for a size that is always 1.
+    image = torch.randint(
+        256, (2, 3, *run.config.size), dtype=torch.uint8, generator=chance
+    )
+    about = {"size": run.config.size, "classes": asdict(run.classes)}
+    with whole_file(out) as temporary:
+        write = _write_onnx if out.suffix == ".onnx" else _write_pt2
+        write(network, image, json.dumps(about), temporary)
+        answer, _ = _load(temporary, out.suffix)
+        with torch.inference_mode():
+            expected = network(image)
+        difference = float((answer(image) - expected).abs().max())
+        if not difference <= TOLERANCE * max(float(expected.abs().max()), 1):
+            raise UserError(
+                f"{out}: the exported network answers differently, by up to "
+                f"{difference:.3g}; nothing was written, try {' or '.join(FORMATS)}"
+            )
+    return difference
+
+
+def _write_onnx(network: nn.Module, image: Tensor, about: str, path: Path) -> None:
+    _import_onnxruntime()
+    # It tells of each of its steps, and warns of what it does itself.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (image,),
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_shapes={"image": {0: torch.export.Dim("images")}},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # it would be, if torch were asked for a file
+    program.model.metadata_props[ABOUT] = about
+    program.save(path)
+
+
+def _write_pt2(network: nn.Module, image: Tensor, about: str, path: Path) -> None:
+    images = {"image": {0: torch.export.Dim("images")}}
+    program = torch.export.export(network, (image,), dynamic_shapes=images)
+    with path.open("wb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of weights that are not on the CPU; these are
+        torch.export.save(program, file, extra_files={ABOUT: about})
+
+
+def _load(path: Path, suffix: str) -> tuple[Any, dict[str, Any]]:
+    """What answers, bytes to logits; and what the file says about itself."""
+    if suffix == ".onnx":
+        session = _import_onnxruntime().InferenceSession(path.read_bytes())
+        about = session.get_modelmeta().custom_metadata_map[ABOUT]
+
+        def answer(image: Tensor) -> Tensor:
+            return torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
+
+    else:
+        if not zipfile.is_zipfile(path):  # of which torch would tell in many lines
+            raise ValueError("it is no archive")
+        extra = {ABOUT: ""}
+        with path.open("rb") as file:
+            module = torch.export.load(file, extra_files=extra).module()
+        about = extra[ABOUT]
+
+        def answer(image: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return module(image)
+
+    return answer, json.loads(about)
+
+
+def _import_onnxruntime() -> Any:
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  # torch writes the file by it
+    except ImportError as error:
+        raise UserError(
+            "ONNX needs two more packages: 'pip install onnxruntime onnxscript', or "
+            "export to a .pt2 file"
+        ) from error
+    return onnxruntime
+
+
+class ExportedPredictor(Predictor):
+    """A network from a file that :func:`export_run` wrote, on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.network, about = _load(path, path.suffix)
+            names, colours, ignore_index = about["classes"].values()
+            self.classes = Classes(tuple(names), tuple(colours), ignore_index)
+            self.resize = v2.Resize(tuple(about["size"]), antialias=True)
+        except UserError:
+            raise
+        except Exception as error:  # each runtime has errors of its own
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(
+                f"{path}: is no network that 'export' wrote ({reason}); export the "
+                "run again"
+            ) from error
+        self.device = torch.device("cpu")
+
+    def _answer(self, image: Tensor) -> Tensor:
+        return self.network(image)
+
+
+def load_predictor(path: Path) -> Predictor:
+    """From the folder of a finished run, or from a file that ``export_run`` wrote.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    return (
+        ExportedPredictor(path) if path.suffix in FORMATS else Predictor(load_run(path))
+    )

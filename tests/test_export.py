@@ -1,0 +1,69 @@
+"""A network in a file answers as the run does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.test_cli import call, error_of
+from unet_tutorial.data.pairs import find_pairs, read_image
+from unet_tutorial.export import export_run, load_predictor
+from unet_tutorial.prediction import Predictor
+from unet_tutorial.runs import Run
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
+def test_the_file_answers_as_the_run_does(
+    name: str, tiny_run: Run, town: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    assert export_run(tiny_run, path) < 1e-4
+    assert list(tmp_path.iterdir()) == [path]
+    exported, own = load_predictor(path), Predictor(tiny_run, "cpu")
+    own.in_16_bits = False
+    assert exported.classes == own.classes
+    for pair in find_pairs(town)[:3]:
+        image = read_image(pair.image)
+        np.testing.assert_allclose(
+            exported.logits(image), own.logits(image), rtol=1e-3, atol=1e-4
+        )
+
+
+def test_sixteen_channels_stay_under_8_mb(tmp_path: Path) -> None:
+
+    import torch
+
+    from unet_tutorial.export import _FromPixels, _write_onnx
+    from unet_tutorial.models.unet import UNet
+
+    image = torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
+    network = _FromPixels(UNet(base_channels=16)).eval()
+    _write_onnx(network, image, "{}", tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").stat().st_size < 8e6
+
+
+def test_predict_takes_the_file(tiny_run: Run, town: Path, tmp_path: Path) -> None:
+    done = call("export", "--run", tiny_run.folder, "--out", tmp_path / "m.onnx")
+    assert done.exit_code == 0, done.output
+    assert "answers as the run does" in done.stdout
+    image = find_pairs(town)[0].image
+    done = call("predict", "--run", tmp_path / "m.onnx", "--out", tmp_path / "a", image)
+    assert done.exit_code == 0, done.output
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == [image.name, f"{image.stem}_overlay.png"]
+
+
+def test_what_is_no_network_is_told_in_a_line(tiny_run: Run, tmp_path: Path) -> None:
+    line = error_of(call("export", "--run", tiny_run.folder, "--out", "model.h5"))
+    assert "must end in .onnx or .pt2" in line
+    for name in ("broken.onnx", "broken.pt2"):
+        (tmp_path / name).write_bytes(b"no network")
+        line = error_of(
+            call("predict", "--run", tmp_path / name, "--out", tmp_path, "a.png")
+        )
+        assert f"{name}: is no network that 'export' wrote" in line
+    line = error_of(call("predict", "--run", tmp_path / "no.onnx", "--out", ".", "a"))
+    assert "no.onnx: is no network" in line
