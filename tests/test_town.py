@@ -22,7 +22,7 @@ from unet_tutorial.errors import UserError
 from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.town.drive import make_town, renew_town
 from unet_tutorial.town.render import HOOD_Y, render
-from unet_tutorial.town.scene import make_street
+from unet_tutorial.town.scene import PALETTE, make_street
 
 SAMPLE = Path(__file__).parents[1] / "data/sample"
 
@@ -195,3 +195,15 @@ def test_a_town_of_another_call_is_refused_or_renewed(tmp_path: Path) -> None:
         make_town(tmp_path / "t", 2, (32, 32), seed=1)
     renew_town(tmp_path / "t", 3, (32, 32), seed=1)
     assert len(find_pairs(tmp_path / "t")) == 3
+
+
+def test_a_town_has_the_weathers_asked_for(tmp_path: Path) -> None:
+    for seed in range(20):
+        street = make_street((0, seed), weathers=("rain", "dusk"))
+        assert street.weather in [PALETTE["weathers"][n] for n in ("rain", "dusk")]
+    with pytest.raises(UserError, match="weather 'snow' is not known: choose of noon"):
+        make_town(tmp_path / "town", 1, (48, 64), 0, weathers=("snow",))
+    assert not (tmp_path / "town").exists()
+    make_town(tmp_path / "town", 1, (48, 64), 0, weathers=("rain",))
+    with pytest.raises(UserError, match="already holds something else"):
+        make_town(tmp_path / "town", 1, (48, 64), 0, weathers=("dusk",))

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from unet_tutorial.data.pairs import write_mask, write_picture
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import read_json, write_json
 from unet_tutorial.town.render import render, view_along
-from unet_tutorial.town.scene import VIEW_DISTANCE, make_street
+from unet_tutorial.town.scene import VIEW_DISTANCE, WEATHERS, make_street
 
 DESCRIPTION = "town.json"
 STEP = 3.0  # metres from one frame of a drive to the next
@@ -30,6 +30,7 @@ def make_town(
     frames: int = 1,
     flat: bool = False,
     instances: bool = False,
+    weathers: Sequence[str] = WEATHERS,
     on_pair: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Render pairs of picture and mask, on all cores.
@@ -51,6 +52,7 @@ def make_town(
         flat: one ``CameraRGB`` and ``CameraSeg`` instead of five; single frames only.
         instances: also write ``CameraInstance/NAME.png``, 16 bits: 0 for ground and
             sky, else the number of a thing.
+        weathers: those that the streets have, of ``WEATHERS``; by default all.
         on_pair: called with the number of pairs that stand, after each.
 
     Raises:
@@ -63,7 +65,13 @@ def make_town(
         )
     if flat and frames > 1:
         raise UserError("drives have five folders; leave out 'flat' or 'frames'")
-    wanted = _describe(count, size, seed, frames, flat, instances)
+    unknown = sorted(set(weathers) - set(WEATHERS))
+    if unknown or not weathers:
+        raise UserError(
+            f"weather '{', '.join(unknown)}' is not known: choose of "
+            f"{', '.join(WEATHERS)}"
+        )
+    wanted = _describe(count, size, seed, frames, flat, instances, weathers)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; choose another folder")
     if out.is_dir() and any(out.iterdir()) and _description_in(out) != wanted:
@@ -78,7 +86,8 @@ def make_town(
         max_workers=min(os.cpu_count() or 1, max(len(missing), 1))
     ) as pool:
         jobs = [
-            pool.submit(_write_pair, out, shot, size, instances) for shot in missing
+            pool.submit(_write_pair, out, shot, size, instances, weathers)
+            for shot in missing
         ]
         try:
             for done, job in enumerate(
@@ -97,13 +106,14 @@ def renew_town(
     size: tuple[int, int],
     seed: int,
     frames: int = 1,
+    weathers: Sequence[str] = WEATHERS,
     on_pair: Callable[[int], None] = lambda done: None,
 ) -> None:
     """:func:`make_town`, but what another call or version made is replaced."""
-    wanted = _describe(count, size, seed, frames, flat=False, instances=False)
+    wanted = _describe(count, size, seed, frames, False, False, weathers)
     if _description_in(out) not in (None, wanted):
         shutil.rmtree(out)
-    make_town(out, count, size, seed, frames, on_pair=on_pair)
+    make_town(out, count, size, seed, frames, weathers=weathers, on_pair=on_pair)
 
 
 def is_town(folder: Path) -> bool:
@@ -118,6 +128,7 @@ def _describe(
     frames: int,
     flat: bool,
     instances: bool,
+    weathers: Sequence[str],
 ) -> dict[str, Any]:
     source = hashlib.sha256()
     for name in ("palette.yaml", "scene.py", "texture.py", "render.py"):
@@ -131,6 +142,7 @@ def _describe(
         "frames": frames,
         "flat": flat,
         "instances": instances,
+        "weathers": list(weathers),
         "generator": source.hexdigest()[:12],
     }
 
@@ -169,8 +181,14 @@ class _Shot:
         return out / self.folder / kind / self.name
 
 
-def _write_pair(out: Path, shot: _Shot, size: tuple[int, int], instances: bool) -> None:
-    street = make_street(shot.seed, shot.length)
+def _write_pair(
+    out: Path,
+    shot: _Shot,
+    size: tuple[int, int],
+    instances: bool,
+    weathers: Sequence[str],
+) -> None:
+    street = make_street(shot.seed, shot.length, weathers)
     rendering = render(street, *size, view_along(street, shot.z))
     # The mask comes last: where it stands, the pair is whole.
     write_picture(shot.path(out, IMAGES), rendering.image)

@@ -6,6 +6,7 @@ runs straight along z: the renderer bends it. Colours, shapes and light come fro
 :class:`Thing` and place it in ``_roadside``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -394,14 +395,21 @@ def vehicle(rng, x: float, z: float, towards: bool) -> Thing:
 # --- the street -----------------------------------------------------------------------
 
 
-def make_street(seed: tuple[int, ...], length: float = VIEW_DISTANCE) -> Street:
-    """A street of a length in metres, wholly decided by the seed and the length.
+WEATHERS = tuple(PALETTE["weathers"])
+
+
+def make_street(
+    seed: tuple[int, ...],
+    length: float = VIEW_DISTANCE,
+    weathers: Sequence[str] = WEATHERS,
+) -> Street:
+    """A street of a length in metres, wholly decided by these three.
 
     The camera may stand at z = 0 and further on, up to ``length - VIEW_DISTANCE``.
+    Its weather is one of ``weathers``, each as likely.
     """
     rng = np.random.default_rng(seed)
-    weathers = list(PALETTE["weathers"].values())
-    weather = weathers[rng.integers(len(weathers))]
+    weather = PALETTE["weathers"][weathers[int(rng.integers(len(weathers)))]]
     width, pavement = rng.uniform(3.2, 5.6), rng.uniform(1.5, 7.0)
     first = rng.uniform(15, 140)
     crossings = [z for z in np.arange(first, length, 140) if rng.random() < 0.6]
