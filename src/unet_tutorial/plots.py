@@ -127,11 +127,14 @@ def plot_class_shares(shares: pd.Series) -> Figure:
     return figure
 
 
-def plot_losses(histories: Mapping[str, pd.DataFrame]) -> Figure:
+def plot_losses(
+    histories: Mapping[str, pd.DataFrame], marks: Sequence[tuple[float, float]] = ()
+) -> Figure:
     """Loss of training (dashed) and validation (solid) by epoch, and validation mIoU.
 
     Args:
         histories: a run's history for each label in the legend.
+        marks: crosses among the losses, epoch and loss of each.
     """
     figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
     for (label, history), colour in zip(histories.items(), CURVES):
@@ -145,6 +148,8 @@ def plot_losses(histories: Mapping[str, pd.DataFrame]) -> Figure:
                 history["epoch"], loss, style, label=f"{label}, {name}", **look
             )
         miou_axis.plot(history["epoch"], history["val_miou"], **look)
+    for epoch, loss in marks:
+        loss_axis.plot(epoch, loss, "x", color="black", markersize=9, zorder=3)
     loss_axis.set(xlabel="epoch", ylabel="Dice loss")
     miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, 1))
     for axis in (loss_axis, miou_axis):
@@ -196,4 +201,35 @@ def plot_curve(
         axis.plot(x, y, style, color=colour, label=label)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.legend(fontsize=9)
+    return figure
+
+
+def plot_intervals(
+    intervals: Mapping[str, tuple[float, float]],
+    marks: Mapping[str, Sequence[float]],
+    xlabel: str,
+) -> Figure:
+    """Horizontal bars from one value to another, and vertical lines.
+
+    Args:
+        intervals: lower and upper end for each label.
+        marks: where lines stand, for each label in the legend.
+        xlabel: what the values are.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.33 * len(intervals) + 1.2))
+    for row, (low, high) in enumerate(intervals.values()):
+        axis.barh(row, max(high - low, 0.002), left=low, color=CURVES[0], height=0.6)
+    for (label, places), style in zip(marks.items(), ("-", "--", ":")):
+        for number, place in enumerate(places):
+            axis.axvline(
+                place,
+                linestyle=style,
+                color=CURVES[1],
+                linewidth=1,
+                label=label if number == 0 else None,
+            )
+    axis.set_yticks(range(len(intervals)), list(intervals))
+    axis.invert_yaxis()
+    axis.set(xlim=(0, 1), xlabel=xlabel)
+    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
     return figure

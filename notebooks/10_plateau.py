@@ -1,0 +1,431 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+#   unet_tutorial:
+#     needs: []
+#     study: true
+#     seconds: {ci: 15, laptop: 700, full: 2400}
+# ---
+
+# %% [markdown]
+# # Why the report's loss stays at 0.74
+#
+# After this chapter you can say what a loss can reach before anything is trained,
+# find out how somebody else's loss was computed from its values alone, and tell a
+# network that does not learn from a loss that does not show it.
+#
+# *You need:* {doc}`05_dice_loss` and {doc}`06_training`.
+
+# %% tags=["parameters"]
+profile = "laptop"  # the profile's name, shown under results
+data_dir = "data/town-laptop"  # folder with pairs of image and mask
+out_dir = "_build/laptop"  # folder for runs and results
+plateau_size = [48, 64]  # height and width at which this network sees the pictures
+plateau_batch = 1  # pictures per step
+plateau_epochs = 100  # as in the report
+learning_rate = 0.0005  # of Adam, as in the report
+base_channels = 16  # width of the network's first block
+seed = 0  # decides weights, order and mirroring
+
+# %% [markdown]
+# ## What the report says
+#
+# The report trains with the Dice loss for 100 epochs and prints it twice for each
+# network:
+#
+# | | first epoch | last epoch |
+# | --- | --- | --- |
+# | U-Net from scratch, training | {result}`report.scratch.first:.3f` | {result}`report.scratch.last:.3f` |
+# | ResNet34 U-Net, training | {result}`report.resnet34.first:.3f` | {result}`report.resnet34.last:.3f` |
+# | ResNet34 U-Net, validation | {result}`report.resnet34.val_first:.3f` | {result}`report.resnet34.val_last:.3f` |
+#
+# A Dice loss of 0.74 would mean that prediction and mask overlap by about a quarter.
+# The pictures that the report shows look better than that. It gives no IoU and no
+# accuracy, and it does not publish its code. What it says is that the last layer of its
+# network is a softmax.
+#
+# So we ask of each way in which the loss may have been computed: between which values
+# can it move at all? A reading is possible if its interval holds the report's values,
+# the last ones near its lower end.
+#
+# ## An interval for each reading
+#
+# Let there be $C$ classes, of which $K$ occur in the batch, and let class $c$ cover the
+# share $s_c$ of the pixels. Suppose that the loss takes each pixel of a class for that
+# class with a value of $a$, and each other pixel with $b$. Then its Dice coefficient is
+#
+# $$
+# \mathrm{Dice}_c = \frac{2\,a\,s_c}{a\,s_c + b\,(1 - s_c) + s_c}
+# $$
+#
+# because $a s_c$ is the overlap, $a s_c + b (1 - s_c)$ the size of the answer and $s_c$
+# that of the mask. A perfect answer and a uniform guess differ in $a$ and $b$ only, and
+# so do the readings:
+#
+# | reading | perfect: $a$, $b$ | uniform: $a = b$ | mean over |
+# | --- | --- | --- | --- |
+# | one softmax, as it should be | $1$, $0$ | $1/C$ | present classes |
+# | absent classes count as lost | $1$, $0$ | $1/C$ | all, absent ones as 1 |
+# | softmax twice | $\frac{e}{e + C - 1}$, $\frac{1}{e + C - 1}$ | $1/C$ | present classes |
+# | softmax twice, absent ones as 0 | the same | $1/C$ | all, absent ones as 0 |
+# | sigmoid of a softmax | $\sigma(1)$, $\sigma(0)$ | $\sigma(1/C)$ | present classes |
+# | sigmoid of a softmax, absent as 0 | the same | $\sigma(1/C)$ | all, absent ones as 0 |
+# | softmax twice, all classes as one set | as for twice | $1/C$ | no mean: $\mathrm{Dice} = a$ |
+#
+# Where do $a$ and $b$ come from? A second softmax sees 1 for the right class and 0 for
+# the others, and makes $e^1$ of the one and $e^0$ of each other, divided by their sum.
+# The sigmoid is $\sigma(x) = 1/(1 + e^{-x})$.
+#
+# The fourth and the sixth reading are no invention: the Dice loss of
+# segmentation-models-pytorch takes logits unless it is told otherwise, applies the
+# softmax (or, in its `multilabel` mode, the sigmoid) itself, and divides by the number of
+# all classes, absent ones adding 0.
+
+# %%
+import math
+
+import numpy as np
+
+e = math.e
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def values(reading, C):
+    """What the loss sees: (a, b) of a perfect answer, and of a uniform guess."""
+    if reading.startswith("softmax twice"):
+        return (e / (e + C - 1), 1 / (e + C - 1)), (1 / C, 1 / C)
+    if reading.startswith("sigmoid"):
+        return (sigmoid(1), sigmoid(0)), (sigmoid(1 / C), sigmoid(1 / C))
+    return (1, 0), (1 / C, 1 / C)
+
+
+def loss_of(reading, a, b, shares):
+    """The loss for the shares [C] of the classes, 0 for those that are absent."""
+    if reading.endswith("one set"):
+        return 1 - a
+    present = shares[shares > 0]
+    lost = 1 - 2 * a * present / (a * present + b * (1 - present) + present)
+    if reading.endswith("absent as 0"):
+        return lost.sum() / len(shares)
+    if reading.endswith("absent as lost"):
+        return (lost.sum() + len(shares) - len(present)) / len(shares)
+    return lost.mean()
+
+
+readings = [
+    "one softmax",
+    "one softmax, absent as lost",
+    "softmax twice",
+    "softmax twice, absent as 0",
+    "sigmoid of a softmax",
+    "sigmoid of a softmax, absent as 0",
+    "softmax twice, one set",
+]
+
+# %% [markdown]
+# Does the formula hold? We take a real mask and hold it against the losses themselves:
+# ours, those of segmentation-models-pytorch, and the sums by hand.
+
+# %%
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import torch
+from torch.nn import functional
+
+from unet_tutorial.data.cache import open_set
+from unet_tutorial.data.split import split_pairs
+from unet_tutorial.losses import DiceLoss, dice_sums, soft_dice
+
+data = open_set(Path(data_dir), tuple(plateau_size))
+parts = split_pairs(data.pairs)
+train, val = data.frames(parts["train"]), data.frames(parts["val"])
+masks = train.masks[train.rows].long()
+
+
+def shares_of(mask):
+    return np.bincount(mask.flatten().numpy(), minlength=13) / mask.numel()
+
+
+mask = masks[:1]
+hot = functional.one_hot(mask, 13).movedim(-1, 1).float()
+here = hot.sum((0, 2, 3)) > 0
+
+
+def dice(maps):
+    return soft_dice(dice_sums(maps, mask))
+
+
+computed = {
+    "one softmax": lambda p: DiceLoss()((p + 1e-30).log(), mask),
+    "one softmax, absent as lost": lambda p: 1 - dice(p).mean(),
+    "softmax twice": lambda p: DiceLoss()(p, mask),
+    "softmax twice, absent as 0": lambda p: smp.losses.DiceLoss("multiclass")(p, mask),
+    "sigmoid of a softmax": lambda p: 1 - dice(p.sigmoid())[here].mean(),
+    "sigmoid of a softmax, absent as 0": lambda p: smp.losses.DiceLoss("multilabel")(
+        p, hot
+    ),
+    "softmax twice, one set": lambda p: 1 - (p.softmax(1) * hot).sum() / hot.sum(),
+}
+largest = 0.0
+for reading, function in computed.items():
+    for answer, ab in zip((hot, torch.full_like(hot, 1 / 13)), values(reading, 13)):
+        formula = loss_of(reading, *ab, shares_of(mask))
+        measured = function(answer).item()
+        largest = max(largest, abs(formula - measured))
+        print(f"{reading:34} formula {formula:.5f}  measured {measured:.5f}")
+
+# %% [markdown]
+# Formula and measurement agree to {result}`10_plateau.largest_difference:.0e`. The
+# difference is rounding.
+#
+# Now the intervals, for masks in which 13, 12, 11 and 10 of the 13 classes occur. The
+# shares are those of the training masks with so many classes. The last column counts how
+# many of the report's three last values lie in the interval.
+
+# %%
+import json
+
+import pandas as pd
+
+report = json.loads(Path("book/results/report.json").read_text())
+stated = [
+    (report["scratch"]["first"], report["scratch"]["last"]),
+    (report["resnet34"]["first"], report["resnet34"]["last"]),
+    (report["resnet34"]["val_first"], report["resnet34"]["val_last"]),
+]
+all_shares = [shares_of(mask) for mask in masks]
+intervals = {}
+for reading in readings:
+    perfect_values, uniform_values = values(reading, 13)
+    for present in (13, 12, 11, 10):
+        some = [shares for shares in all_shares if (shares > 0).sum() == present]
+        if some:
+            intervals[reading, present] = tuple(
+                float(np.mean([loss_of(reading, *ab, shares) for shares in some]))
+                for ab in (perfect_values, uniform_values)
+            )
+table = pd.DataFrame(
+    [
+        {
+            "reading": reading,
+            "classes": present,
+            "perfect": low,
+            "uniform": high,
+            "width": high - low,
+            "holds last": f"{sum(low <= last <= high for _, last in stated)} of 3",
+        }
+        for (reading, present), (low, high) in intervals.items()
+    ]
+)
+table.round(3)
+
+# %% mystnb={"image": {"alt": "Horizontal bars, one for each reading and number of classes present, from the loss of a perfect answer to that of a uniform guess; vertical lines mark the report's first and last losses. Only the bars of the softmax taken twice with absent classes as 0 have their lower ends near the last losses."}, "figure": {"caption": "Between which values each reading of the loss can move, from a perfect answer (left end) to a uniform guess (right end), and what the report prints (lines: last epoch solid, first epoch dashed).", "name": "fig-intervals"}}
+from unet_tutorial import plots
+
+figure = plots.plot_intervals(
+    {
+        f"{reading}, {present} classes": interval
+        for (reading, present), interval in intervals.items()
+        if present in (13, 11)
+    },
+    {
+        "report, last epoch": [last for _, last in stated],
+        "report, first epoch": [first for first, _ in stated],
+    },
+    "Dice loss",
+)
+
+# %% [markdown]
+# Most readings can be left aside. With one softmax the interval goes down to 0, so a
+# network that stops at 0.74 would hardly have learned. To count absent classes as lost
+# explains 0.74 only if nearly ten of thirteen are absent. Without the division by all
+# classes, a second softmax keeps the loss above the report's last values even for a
+# perfect answer. The sigmoid's intervals are narrower than what the report's losses fall
+# by, {result}`10_plateau.smallest_fall:.3f` at the least.
+#
+# One reading stays: **the softmax taken twice, the mean over all classes, and absent ones
+# as 0**. Its interval depends on the number of classes that occur. With eleven of thirteen it
+# runs from {result}`10_plateau.eleven.uniform:.3f` for a uniform guess to
+# {result}`10_plateau.eleven.perfect:.3f` for a perfect answer, and the report's network
+# from scratch goes from {result}`report.scratch.first:.3f` to
+# {result}`report.scratch.last:.3f`: nearly the whole of it.
+#
+# ```{admonition} A reading, not a proof
+# :class: note
+# The report's code is not public. What is shown here is that this reading gives its
+# values, and that the other ones we thought of do not. The number of classes in its
+# batches is our inference as well.
+# ```
+#
+# ## Trained as in the report
+#
+# So we train the U-Net from scratch that way: a softmax at its end, the Dice loss of
+# segmentation-models-pytorch as it comes, Adam at the report's rate, and as many epochs.
+# The pictures are small and come one by one, so that about eleven classes occur at a
+# time. Which size and batch the report used is not known.
+
+# %%
+from torch import nn
+
+from unet_tutorial.classes import LYFT
+from unet_tutorial.models.unet import UNet
+from unet_tutorial.runs import Config
+from unet_tutorial.training import learn, make_fabric, setup
+
+present = np.mean([(shares > 0).sum() for shares in all_shares])
+print(f"classes in a training mask: {present:.1f} of 13")
+
+
+class EndsInSoftmax(nn.Module):
+    """A network that gives probabilities, as the report's does."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image):
+        return self.network(image).float().softmax(dim=1)
+
+
+def train_with(loss_function, wrap, epochs):
+    config = Config(
+        "scratch",
+        tuple(plateau_size),
+        epochs,
+        learning_rate,
+        plateau_batch,
+        seed,
+        base_channels,
+    )
+    fabric = make_fabric("auto")
+    torch.manual_seed(seed)
+    model = wrap(UNet(num_classes=13, base_channels=base_channels))
+    state = setup(config, 13, len(train), fabric, model)
+    on_device = (frames.on(fabric.device) for frames in (train, val))
+    rows = learn(state, config, *on_device, LYFT, loss_function, fabric)
+    return pd.DataFrame(list(rows))
+
+
+twice = train_with(
+    smp.losses.DiceLoss("multiclass"), wrap=EndsInSoftmax, epochs=plateau_epochs
+)
+twice.iloc[[0, -1]].round(4)
+
+# %% [markdown]
+# The same network without the softmax at its end learns for a quarter of the epochs,
+# with the loss of {doc}`05_dice_loss`, which takes logits.
+
+# %%
+once = train_with(
+    DiceLoss(), wrap=lambda network: network, epochs=max(plateau_epochs // 4, 1)
+)
+once.iloc[[0, -1]].round(4)
+
+# %% mystnb={"image": {"alt": "Above, the training and validation losses over the epochs: that of the softmax taken twice stays in a narrow band and passes near the report's first and last values, that of the softmax taken once falls far below. Below, the validation mIoU of both networks rises; that with one softmax reaches more in a quarter of the epochs."}, "figure": {"caption": "The U-Net from scratch, trained with the softmax taken twice and once. Crosses are the report's values for its network from scratch.", "name": "fig-plateau"}}
+figure = plots.plot_losses(
+    {"softmax twice": twice, "softmax once": once},
+    marks=[(1, stated[0][0]), (plateau_epochs, stated[0][1])],
+)
+
+# %% tags=["remove-cell"]
+from unet_tutorial.runs import save_results
+
+
+def ends(history):
+    rows = history[["train_loss", "val_loss", "val_miou", "val_pixel_accuracy"]]
+    return {
+        "epochs": len(history),
+        "first": rows.iloc[0].to_dict(),
+        "last": rows.iloc[-1].to_dict(),
+    }
+
+
+ours = twice["train_loss"]
+nearest = intervals.get(("softmax twice, absent as 0", 11), (math.nan, math.nan))
+save_results(
+    out_dir,
+    "10_plateau",
+    profile,
+    data_dir,
+    size="x".join(map(str, plateau_size)),
+    batch=plateau_batch,
+    classes_present=float(present),
+    largest_difference=largest,
+    smallest_fall=min(first - last for first, last in stated),
+    eleven={
+        name: None if math.isnan(value) else value
+        for name, value in zip(("perfect", "uniform"), nearest)
+    },
+    twice=ends(twice),
+    once=ends(once),
+    off_first=abs(float(ours.iloc[0]) - stated[0][0]),
+    off_last=abs(float(ours.iloc[-1]) - stated[0][1]),
+)
+
+# %% [markdown]
+# With pictures of {result}`10_plateau.size` and batches of {result}`10_plateau.batch`,
+# {result}`10_plateau.classes_present:.1f` of the 13 classes occur in a batch on average. The
+# training loss goes from {result}`10_plateau.twice.first.train_loss:.4f` in the first
+# epoch to {result}`10_plateau.twice.last.train_loss:.4f` in epoch
+# {result}`10_plateau.twice.epochs`; the report's from {result}`report.scratch.first:.4f`
+# to {result}`report.scratch.last:.4f`. They lie {result}`10_plateau.off_first:.3f` and
+# {result}`10_plateau.off_last:.3f` apart.
+#
+# While that loss hardly moves, the network learns: its validation mIoU goes from
+# {result}`10_plateau.twice.first.val_miou:.3f` to
+# {result}`10_plateau.twice.last.val_miou:.3f`, its pixel accuracy from
+# {result}`10_plateau.twice.first.val_pixel_accuracy:.3f` to
+# {result}`10_plateau.twice.last.val_pixel_accuracy:.3f`. But it learns less than it could:
+# with one softmax it is at {result}`10_plateau.once.last.val_miou:.3f` after
+# {result}`10_plateau.once.epochs` epochs. The second softmax squashes the gradient as it
+# squashes the loss.
+#
+# ## Summary
+#
+# - Look at what a perfect answer scores before you trust a loss.
+# - An interval is quickly computed, and rules out most readings of a strange value.
+# - A loss says whether learning goes on; only a score says how far it got.
+#
+# ## Exercises
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-plateau-1
+# How many of the 13 classes must be absent for the second reading, absent classes as
+# lost, to give 0.74 for a perfect answer?
+# ```
+#
+# ```{solution} ex-plateau-1
+# :class: dropdown
+# The loss of a perfect answer is $(C - K)/C$. It is 0.74 for $C - K = 0.74 \cdot 13$, so
+# between nine and ten classes would be absent, and three or four left. Pictures of
+# streets hold more.
+# ```
+#
+# ```{exercise}
+# :label: ex-plateau-2
+# The losses of your own project stop at some value. Compute for your number of classes
+# what a perfect answer scores if the softmax is taken twice, for classes of equal size.
+# ```
+#
+# ```{solution-start} ex-plateau-2
+# :class: dropdown
+# ```
+
+# %%
+for C in (2, 3, 5, 11, 19):
+    (a, b), _ = values("softmax twice", C)
+    even = np.full(C, 1 / C)
+    print(f"{C:3} classes: {loss_of('softmax twice', a, b, even):.3f}")
+
+# %% [markdown]
+# The more classes, the closer to 1, and the less the loss can show.
+#
+# ```{solution-end}
+# ```
