@@ -39,6 +39,7 @@ def test_the_scores_of_a_perfect_predictor_are_perfect(
     scores, confusion = score(predictor, pairs)
     assert scores["miou"] == scores["dice"] == scores["pixel_accuracy"] == 1
     assert scores["lyft_score"] == 100
+    assert scores["road_f05"] == scores["vehicle_f2"] == 1
     assert list(scores["per_class"]) == list(LYFT.names)
     assert confusion.counts.sum() == 15 * 48 * 64
 

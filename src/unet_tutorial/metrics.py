@@ -70,15 +70,27 @@ class ConfusionMatrix:
         return float(self.counts.diagonal().sum() / self.counts.sum())
 
 
-def lyft_score(confusion: ConfusionMatrix) -> float:
-    """The challenge's accuracy, 0 to 100: 100 (F0.5 of road + F2 of vehicle) / 2.
+def road_and_vehicle(confusion: ConfusionMatrix) -> tuple[float, float]:
+    """What the Lyft challenge judged by: F0.5 of the road and F2 of vehicles, 0 to 1.
 
-    Its penalty for slow programs is left out. The challenge's board was scored
-    on a hidden drive with labels of its own, so a local score does not compare
-    with it. NaN where road or vehicle does not occur.
+    The first punishes what is falsely called road, the second what is missed of a
+    vehicle. NaN where road or vehicle does not occur.
 
     Args:
         confusion: three classes, as
             :func:`unet_tutorial.data.target.lyft_target` makes them.
     """
-    return float(50 * (confusion.f_score(beta=0.5)[1] + confusion.f_score(beta=2)[2]))
+    return float(confusion.f_score(beta=0.5)[1]), float(confusion.f_score(beta=2)[2])
+
+
+def lyft_score(confusion: ConfusionMatrix) -> float:
+    """The challenge's accuracy, 0 to 100: 100 (F0.5 of road + F2 of vehicle) / 2.
+
+    Its penalty for slow programs is left out. The challenge's board was scored
+    on a hidden drive with labels of its own, so a local score does not compare
+    with it.
+
+    Args:
+        confusion: as :func:`road_and_vehicle` takes it.
+    """
+    return 50 * sum(road_and_vehicle(confusion))

@@ -148,8 +148,8 @@ def plot_losses(
                 history["epoch"], loss, style, label=f"{label}, {name}", **look
             )
         miou_axis.plot(history["epoch"], history["val_miou"], **look)
-    for epoch, loss in marks:
-        loss_axis.plot(epoch, loss, "x", color="black", markersize=9, zorder=3)
+    for at, value in marks:
+        loss_axis.plot(at, value, "x", color="black", markersize=9, zorder=3)
     loss_axis.set(xlabel="epoch", ylabel="Dice loss")
     miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, 1))
     for axis in (loss_axis, miou_axis):
@@ -163,10 +163,13 @@ def plot_per_class(scores: pd.DataFrame) -> Figure:
     """Horizontal bars of each class's IoU for each model.
 
     Args:
-        scores: columns ``class``, ``model`` and ``iou`` (0 to 1).
+        scores: columns ``class``, ``model`` and ``iou`` (0 to 1). Of several rows for
+            a bar it shows the mean, and their standard deviation as a line.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 5))
-    sns.barplot(scores, y="class", x="iou", hue="model", palette=CURVES, ax=axis)
+    sns.barplot(
+        scores, y="class", x="iou", hue="model", palette=CURVES, errorbar="sd", ax=axis
+    )
     axis.set(xlim=(0, 1), xlabel="IoU on the test split", ylabel="")
     axis.legend().remove()
     figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
@@ -200,6 +203,84 @@ def plot_curve(
     ):
         axis.plot(x, y, style, color=colour, label=label)
     axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.legend(fontsize=9)
+    return figure
+
+
+def plot_spread(histories: pd.DataFrame) -> Figure:
+    """Loss curves and validation mIoU of several seeds: mean, and all values as a band.
+
+    Args:
+        histories: rows of the histories, with a column ``model``.
+    """
+    figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
+    for (model, rows), colour in zip(histories.groupby("model", sort=False), CURVES):
+        for axis, column, style, part in (
+            (loss_axis, "train_loss", "--", "training"),
+            (loss_axis, "val_loss", "-", "validation"),
+            (miou_axis, "val_miou", "-", None),
+        ):
+            band = rows.groupby("epoch")[column].agg(["mean", "min", "max"])
+            label = part and f"{model}, {part}"
+            axis.plot(band.index, band["mean"], style, color=colour, label=label)
+            axis.fill_between(
+                band.index, band["min"], band["max"], color=colour, alpha=0.2
+            )
+    loss_axis.set(xlabel="epoch", ylabel="loss")
+    miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, 1))
+    for axis in (loss_axis, miou_axis):
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def plot_choices(
+    rows: pd.DataFrame, x: str, xlabel: str, hue: str | None = None
+) -> Figure:
+    """Test mIoU for each choice: a point for each seed, and a line through the means.
+
+    Args:
+        rows: columns ``miou`` (0 to 1), the one named by ``x``, and perhaps ``hue``.
+        x: what was chosen.
+        xlabel: what it is called.
+        hue: a second choice, told apart by colour and marker.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    look = {"palette": CURVES} if hue else {"color": CURVES[0]}
+    sns.pointplot(
+        rows,
+        x=x,
+        y="miou",
+        hue=hue,
+        markers=["o", "s"] if hue else "o",
+        linestyles=["-", "--"] if hue else "-",
+        errorbar=None,
+        ax=axis,
+        **look,
+    )
+    sns.stripplot(
+        rows, x=x, y="miou", hue=hue, jitter=False, legend=False, ax=axis, **look
+    )
+    axis.set(xlabel=xlabel, ylabel="test mIoU", ylim=(0, None))
+    if hue:
+        axis.legend(title=None, fontsize=9)
+    return figure
+
+
+def plot_calibration(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """How often an answer is right that was given with some probability.
+
+    Args:
+        curves: for each model the mean probability and the share of right pixels, of
+            each of some bins, both 0 to 1.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH, 4))
+    axis.plot([0, 1], [0, 1], ":", color="grey", label="as sure as it is right")
+    for (label, (sure, right)), colour, marker in zip(curves.items(), CURVES, "os"):
+        axis.plot(sure, right, color=colour, marker=marker, label=label)
+    axis.set(
+        xlabel="probability of the answer", ylabel="share of right pixels", ylim=(0, 1)
+    )
     axis.legend(fontsize=9)
     return figure
 

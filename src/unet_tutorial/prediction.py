@@ -22,7 +22,7 @@ from unet_tutorial.data.pairs import (
 )
 from unet_tutorial.data.target import choose_target, lyft_target
 from unet_tutorial.errors import UserError
-from unet_tutorial.metrics import ConfusionMatrix, lyft_score
+from unet_tutorial.metrics import ConfusionMatrix, lyft_score, road_and_vehicle
 from unet_tutorial.models import build_model
 from unet_tutorial.precision import choose_precision
 from unet_tutorial.runs import Run, load_weights
@@ -114,7 +114,8 @@ def score(
     Returns:
         The scores ``miou``, ``dice`` and ``pixel_accuracy`` from 0 to 1 (None if no
         pixel has a class),
-        ``lyft_score`` from 0 to 100 (None for other classes than those of Lyft),
+        ``road_f05`` and ``vehicle_f2`` from 0 to 1 and ``lyft_score`` from 0 to 100
+        (None for other classes than those of Lyft),
         ``per_class`` with ``iou`` and ``dice`` of each class (None where a class does
         not occur) and ``skipped`` with the faults of pairs left out; and the confusion
         matrix.
@@ -142,10 +143,13 @@ def score(
             challenge.update(torch.tensor(predicted), torch.tensor(true))
         on_pair(done)
     per_class = zip(classes.names, confusion.iou().tolist(), confusion.dice().tolist())
+    road_f05, vehicle_f2 = road_and_vehicle(challenge)
     scores = {
         "miou": _or_none(confusion.miou()),
         "dice": _or_none(confusion.mean_dice()),
         "pixel_accuracy": _or_none(confusion.pixel_accuracy()),
+        "road_f05": _or_none(road_f05),
+        "vehicle_f2": _or_none(vehicle_f2),
         "lyft_score": _or_none(lyft_score(challenge)),
         "per_class": {
             name: {"iou": _or_none(iou), "dice": _or_none(dice)}

@@ -1,0 +1,362 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+#   unet_tutorial:
+#     needs: [02_road_scenes]
+#     study: true
+#     seconds: {ci: 20, laptop: 1300, full: 7200}
+# ---
+
+# %% [markdown]
+# # Compared fairly: several seeds
+#
+# After this chapter you can tell a difference between two networks from the luck of a
+# seed, report a score with its spread, and check whether a network knows how sure it
+# may be.
+#
+# *You need:* {doc}`09_comparison`.
+
+# %% tags=["parameters"]
+profile = "laptop"  # the profile's name, shown under results
+data_dir = "data/town-laptop"  # folder with pairs of image and mask
+out_dir = "_build/laptop"  # folder for runs and results
+size = [96, 128]  # height and width at which the networks see the pictures
+epochs = 40  # times through the training pictures
+batch_size = 8  # pictures per step
+learning_rate = 0.0005  # of Adam, as in the report
+base_channels = 16  # width of the first block of the network from scratch
+seeds = [0, 1, 2]  # one run of each network for each
+real_dir = "data/lyft"  # the real Lyft data, if they are there
+
+# %% [markdown]
+# ## What is the same, and what is not
+#
+# In {doc}`09_comparison` each network was trained once, as the report did it. Here each is
+# trained {result}`11_seeds.seeds` times, from other first weights and in another order each
+# time, and with what the last years have taught about training U-Nets:
+#
+# - the loss is the sum of Dice loss and cross-entropy {cite}`isensee2021`,
+# - the learning rate rises for a moment and then falls to 0 along a cosine
+#   {cite}`loshchilov2017`,
+# - pictures are mirrored, cropped and varied in colour.
+#
+# Data, split, epochs, batches and augmentation are the same for both networks. The
+# ResNet34 starts from **random** weights in all of these runs, so that the networks
+# differ in architecture alone; what pretraining brings is the matter of
+# {doc}`13_pretraining`.
+
+# %%
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from unet_tutorial import plots
+from unet_tutorial.models import MODEL_NAMES
+from unet_tutorial.runs import Config
+from unet_tutorial.training import fit
+
+recipe = Config(
+    "scratch",
+    tuple(size),
+    epochs,
+    learning_rate,
+    batch_size,
+    base_channels=base_channels,
+    loss="both",
+    schedule="cosine",
+    augment="full",
+)
+runs = {
+    (model, seed): fit(
+        replace(recipe, model=model, seed=seed),
+        Path(data_dir),
+        Path(out_dir, "runs", f"{model}-seed-{seed}"),
+        overwrite=True,
+    )
+    for model in MODEL_NAMES
+    for seed in seeds
+}
+
+# %% mystnb={"image": {"alt": "Above, the training loss (dashed) and validation loss (solid) of both networks over the epochs, each a mean with a band over the seeds; below, the validation mIoU of both."}, "figure": {"caption": "Losses and validation mIoU of both networks: the mean over the seeds, and a band from the lowest to the highest.", "name": "fig-seeds"}}
+curves = pd.concat(
+    run.history.assign(model=plots.MODEL_TITLES[model])
+    for (model, _), run in runs.items()
+)
+figure = plots.plot_spread(curves)
+
+# %% [markdown]
+# Where the bands of the two networks overlap, a single run of each says nothing about
+# which is better.
+#
+# ## Scores
+#
+# Each run is scored on the test pictures at the size of their masks. The pictures per
+# second are those of one picture at a time, from its bytes to its mask.
+
+# %%
+import time
+
+from unet_tutorial.data.pairs import find_pairs, read_pair
+from unet_tutorial.data.split import split_pairs
+from unet_tutorial.prediction import Predictor, score
+
+test = split_pairs(find_pairs(Path(data_dir)))["test"]
+predictors = {key: Predictor(run) for key, run in runs.items()}
+scored = {key: score(predictor, test) for key, predictor in predictors.items()}
+
+
+def pictures_per_second(predictor, image, count=20):
+    predictor.mask(image)  # the first call prepares
+    began = time.perf_counter()
+    for _ in range(count):
+        predictor.mask(image)
+    return count / (time.perf_counter() - began)
+
+
+image, _ = read_pair(test[0])
+rows = [
+    {
+        "model": model,
+        "seed": seed,
+        "mIoU": scores["miou"],
+        "Dice": scores["dice"],
+        "accuracy": scores["pixel_accuracy"],
+        "road F0.5": scores["road_f05"],
+        "vehicle F2": scores["vehicle_f2"],
+        "road IoU": scores["per_class"]["Roads"]["iou"],
+        "vehicle IoU": scores["per_class"]["Vehicles"]["iou"],
+        "minutes": runs[model, seed].manifest["seconds"] / 60,
+        "pictures/s": pictures_per_second(predictors[model, seed], image),
+    }
+    for (model, seed), (scores, _) in scored.items()
+]
+table = pd.DataFrame(rows)
+measures = list(table.columns[2:])
+mean = table.groupby("model", sort=False)[measures].mean()
+spread = table.groupby("model", sort=False)[measures].std(ddof=1).fillna(0)
+shown = mean.round(3).astype(str) + " ± " + spread.round(3).astype(str)
+shown.T.rename(columns=plots.MODEL_TITLES)
+
+# %% tags=["remove-cell"]
+import json
+
+KEYS = {
+    "mIoU": "miou",
+    "Dice": "dice",
+    "accuracy": "pixel_accuracy",
+    "road F0.5": "road_f05",
+    "vehicle F2": "vehicle_f2",
+    "road IoU": "road_iou",
+    "vehicle IoU": "vehicle_iou",
+    "minutes": "minutes",
+    "pictures/s": "pictures_per_second",
+}
+baselines = json.loads(Path(out_dir, "results/02_road_scenes.json").read_text())
+numbers = {
+    model: {
+        key: {
+            "mean": float(mean.loc[model, measure]),
+            "spread": float(spread.loc[model, measure]),
+        }
+        for measure, key in KEYS.items()
+    }
+    | {"parameters": runs[model, seeds[0]].manifest["parameters"]}
+    for model in MODEL_NAMES
+}
+gains = [
+    scored["resnet34", seed][0]["miou"] - scored["scratch", seed][0]["miou"]
+    for seed in seeds
+]
+
+# %% [markdown]
+# The number after ± is the standard deviation over the seeds. From scratch, with
+# {result}`11_seeds.scratch.parameters:,` parameters, the mIoU is
+# {result}`11_seeds.scratch.miou.mean:.3f` ± {result}`11_seeds.scratch.miou.spread:.3f`; the
+# ResNet34 network, with {result}`11_seeds.resnet34.parameters:,`, has
+# {result}`11_seeds.resnet34.miou.mean:.3f` ± {result}`11_seeds.resnet34.miou.spread:.3f`. The
+# difference, seed by seed, goes from {result}`11_seeds.gain.lowest:+.3f` to
+# {result}`11_seeds.gain.highest:+.3f`: if both have one sign, the seeds agree on which is
+# better; three seeds can agree by chance in one case of four.
+#
+# The baselines of {doc}`02_road_scenes`, on the same pictures: the most frequent class of
+# each position has an mIoU of {result}`11_seeds.baselines.position:.3f`, the most frequent
+# class of each colour and place {result}`11_seeds.baselines.colour:.3f`.
+#
+# ## Class by class
+
+# %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each of the 13 classes for both networks, means over the seeds with lines for their standard deviation."}, "figure": {"caption": "IoU of each class on the test pictures: means over the seeds, lines for their standard deviation.", "name": "fig-seeds-classes"}}
+per_class = pd.DataFrame(
+    {"class": name, "model": plots.MODEL_TITLES[model], "iou": values["iou"]}
+    for (model, _), (scores, _) in scored.items()
+    for name, values in scores["per_class"].items()
+)
+figure = plots.plot_per_class(per_class)
+
+# %% [markdown]
+# The lines are longest for rare classes. There a single run is least to be trusted, and
+# there two networks are most easily said to differ.
+#
+# ## Typical and worst pictures
+#
+# The answers are those of the first seed. The first three rows are evenly spaced test
+# pictures, the last three those with the most wrong pixels.
+
+# %% mystnb={"image": {"alt": "Six test pictures in rows, three typical and the three with the most wrong pixels, each with its true mask and the answers of both networks."}, "figure": {"caption": "Three test pictures, evenly spaced, and the three with the most wrong pixels: mask and both answers. Both networks started from random weights.", "name": "fig-seeds-pictures"}}
+first = {model: predictors[model, seeds[0]] for model in MODEL_NAMES}
+
+
+def compare(pair):
+    image, mask = read_pair(pair)
+    return [image, mask, *(predictor.mask(image) for predictor in first.values())]
+
+
+compared = [compare(pair) for pair in test]
+right = [sum((answer == row[1]).mean() for answer in row[2:]) / 2 for row in compared]
+typical = list(range(0, len(test), max(len(test) // 3, 1)))[:3]
+worst = sorted(range(len(test)), key=right.__getitem__)[:3]
+figure = plots.plot_grid(
+    [compared[i] for i in typical + worst],
+    ["picture", "mask", "from scratch", "ResNet34"],
+)
+
+# %% [markdown]
+# The worst picture has {result}`11_seeds.worst:.1%` of its pixels right, the mean is
+# {result}`11_seeds.mean:.1%`.
+#
+# ## Which class is taken for which
+
+# %% mystnb={"image": {"alt": "The confusion matrix of the network from scratch, summed over the seeds, true classes in rows and predicted classes in columns, each row summing to one."}, "figure": {"caption": "Confusion of the U-Net from scratch, over all seeds.", "name": "fig-seeds-confusion-scratch"}}
+counts = {
+    model: sum(scored[model, seed][1].counts for seed in seeds).numpy()
+    for model in MODEL_NAMES
+}
+figure = plots.plot_confusion(counts["scratch"], "U-Net from scratch")
+
+# %% mystnb={"image": {"alt": "The confusion matrix of the ResNet34 network, summed over the seeds, true classes in rows and predicted classes in columns, each row summing to one."}, "figure": {"caption": "Confusion of the ResNet34 U-Net, over all seeds.", "name": "fig-seeds-confusion-resnet34"}}
+figure = plots.plot_confusion(counts["resnet34"], "ResNet34 U-Net")
+
+# %% [markdown]
+# Read along a row: where do the pixels of a class go that are not found? Thin things go to
+# what stands behind them, and classes of one material to each other.
+#
+# ## Does it know how sure it may be?
+#
+# A network is **calibrated** if of all pixels that it answers with a probability of 0.8
+# about 80 % are right. We sort the test pixels into ten bins by the probability of the
+# answer, and compare it with the share of right ones in each bin.
+
+# %% mystnb={"image": {"alt": "For both networks, the share of right pixels over the probability of the answer in ten bins, beside the diagonal of perfect calibration."}, "figure": {"caption": "Calibration on the test pictures, first seed. Below the diagonal a network is surer than it may be.", "name": "fig-calibration"}}
+import numpy as np
+
+calibration, off = {}, {}
+for model, predictor in first.items():
+    totals = np.zeros((3, 10))  # pixels, sum of probabilities, right ones
+    for pair in test:
+        image, mask = read_pair(pair)
+        sure, answer = (x.cpu().numpy() for x in predictor.probabilities(image).max(0))
+        bins = np.minimum((sure * 10).astype(int), 9)
+        for row, weights in enumerate((None, sure, answer == mask)):
+            weights = None if weights is None else weights.ravel().astype(float)
+            totals[row] += np.bincount(bins.ravel(), weights, minlength=10)
+    used = totals[0] > 0
+    mean_sure, share_right = totals[1:, used] / totals[0, used]
+    calibration[plots.MODEL_TITLES[model]] = (mean_sure, share_right)
+    gap = np.abs(mean_sure - share_right)
+    off[model] = float((gap * totals[0, used]).sum() / totals[0].sum())
+figure = plots.plot_calibration(calibration)
+
+# %% [markdown]
+# On average over all pixels, probability and share lie {result}`11_seeds.off.scratch:.3f`
+# apart from scratch and {result}`11_seeds.off.resnet34:.3f` with the ResNet34 (the expected
+# calibration error).
+#
+# ## On real frames
+#
+# If frames of the real set are at hand, all runs answer for them, without having seen one.
+
+# %%
+real = {}
+if Path(real_dir).is_dir() and Path(real_dir).resolve() != Path(data_dir).resolve():
+    frames = find_pairs(Path(real_dir))
+    frames = frames[:: max(len(frames) // 100, 1)]
+    found = pd.DataFrame(
+        {
+            "model": model,
+            "mIoU": scores["miou"],
+            "road F0.5": scores["road_f05"],
+            "vehicle F2": scores["vehicle_f2"],
+        }
+        for (model, _), predictor in predictors.items()
+        for scores, _ in [score(predictor, frames)]
+    )
+    by_model = found.groupby("model", sort=False)
+    print(f"{len(frames)} real frames, mean over the seeds")
+    print(by_model.mean().round(3).to_string())
+    real = {"frames": len(frames), "mean": by_model.mean().T.to_dict()}
+else:
+    print("no real frames at hand, or the networks were trained on them")
+
+# %% tags=["remove-cell"]
+from unet_tutorial.runs import save_results
+
+save_results(
+    out_dir,
+    "11_seeds",
+    profile,
+    data_dir,
+    seeds=len(seeds),
+    **numbers,
+    gain={"lowest": min(gains), "highest": max(gains)},
+    baselines={
+        "position": baselines["miou"],
+        "colour": baselines["by_colour"]["miou"],
+    },
+    worst=float(right[worst[0]]),
+    mean=sum(right) / len(right),
+    off=off,
+    real=real,
+)
+
+# %% [markdown]
+# ## Summary
+#
+# - A score without its spread over seeds cannot be compared.
+# - What is the same and what is not must be said, down to the first weights.
+# - A probability is worth what its calibration is.
+#
+# ## Exercises
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-seeds-1
+# Average the probabilities of all seeds of one network and score the answer. Is this
+# *ensemble* better than the best of its members?
+# ```
+#
+# ```{solution-start} ex-seeds-1
+# :class: dropdown
+# ```
+
+# %%
+import torch
+
+from unet_tutorial.classes import LYFT
+from unet_tutorial.metrics import ConfusionMatrix
+
+together = ConfusionMatrix(len(LYFT))
+for pair in test:
+    image, mask = read_pair(pair)
+    mean_of_all = sum(predictors["scratch", s].probabilities(image) for s in seeds)
+    together.update(mean_of_all.argmax(dim=0).cpu(), torch.tensor(mask))
+alone = [scored["scratch", seed][0]["miou"] for seed in seeds]
+print(f"together {together.miou():.3f}, alone {', '.join(f'{x:.3f}' for x in alone)}")
+
+# %% [markdown]
+# Members that err in different places correct each other. The price is as many networks
+# to train and to ask.
+#
+# ```{solution-end}
+# ```
