@@ -1,7 +1,9 @@
 """Execute stale notebooks by papermill, and lay out the pages of the book."""
 
 import ast
+import base64
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -17,6 +19,7 @@ import papermill
 import yaml
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from PIL import Image
 
 from unet_tutorial.data.pairs import digest_pair, find_pairs, join_digests
 from unet_tutorial.errors import UserError
@@ -25,6 +28,8 @@ from unet_tutorial.town.drive import is_town, renew_town
 
 # What no notebook imports: a change there makes no result stale.
 NOT_IN_RESULTS = {"cli.py", "__main__.py"}
+# Characters of a figure in PNG from which on it is kept as JPEG.
+HEAVY = 150_000
 # Folded on the page, under these titles.
 PARAMETER_CELLS = {
     "parameters": "Parameters: what they mean, and their defaults",
@@ -430,7 +435,22 @@ def _clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                     "code_prompt_show": title,
                     "code_prompt_hide": title,
                 }
+        for output in cell.get("outputs", []):
+            _lighten(output)
     return notebook
+
+
+def _lighten(output: nbformat.NotebookNode) -> None:
+    """Keep a figure full of pictures as JPEG, a third of the size of a PNG."""
+    png = output.get("data", {}).get("image/png", "")
+    if len(png) < HEAVY:
+        return
+    jpeg = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
+        # Without subsampling: masks have sharp edges between strong colours.
+        image.convert("RGB").save(jpeg, "JPEG", quality=90, subsampling=0)
+    del output.data["image/png"]
+    output.data["image/jpeg"] = base64.b64encode(jpeg.getvalue()).decode()
 
 
 class _Clock:

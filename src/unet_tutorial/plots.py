@@ -128,13 +128,16 @@ def plot_class_shares(shares: pd.Series) -> Figure:
 
 
 def plot_losses(
-    histories: Mapping[str, pd.DataFrame], marks: Sequence[tuple[float, float]] = ()
+    histories: Mapping[str, pd.DataFrame],
+    marks: Sequence[tuple[float, float]] = (),
+    ylabel: str = "Dice loss",
 ) -> Figure:
     """Loss of training (dashed) and validation (solid) by epoch, and validation mIoU.
 
     Args:
         histories: a run's history for each label in the legend.
         marks: crosses among the losses, epoch and loss of each.
+        ylabel: what the loss is called.
     """
     figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
     for (label, history), colour in zip(histories.items(), CURVES):
@@ -150,7 +153,7 @@ def plot_losses(
         miou_axis.plot(history["epoch"], history["val_miou"], **look)
     for at, value in marks:
         loss_axis.plot(at, value, "x", color="black", markersize=9, zorder=3)
-    loss_axis.set(xlabel="epoch", ylabel="Dice loss")
+    loss_axis.set(xlabel="epoch", ylabel=ylabel)
     miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, 1))
     for axis in (loss_axis, miou_axis):
         axis.xaxis.get_major_locator().set_params(integer=True)

@@ -1,0 +1,298 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+#   unet_tutorial:
+#     needs: []
+#     study: true
+#     seconds: {ci: 25, laptop: 1000, full: 5400}
+# ---
+
+# %% [markdown]
+# # Four questions to a U-Net
+#
+# After this chapter you can ask what a part of a network is worth: take it away, change
+# one thing at a time, and look at several seeds before you believe the answer.
+#
+# *You need:* {doc}`04_unet` and {doc}`11_seeds`.
+
+# %% tags=["parameters"]
+profile = "laptop"  # the profile's name, shown under results
+data_dir = "data/town-laptop"  # folder with pairs of image and mask
+out_dir = "_build/laptop"  # folder for runs and results
+size = [96, 128]  # height and width at which the networks see the pictures
+question_epochs = 15  # epochs of each run of this chapter
+question_seeds = [0, 1]  # runs of each choice
+batch_size = 8  # pictures per step
+learning_rate = 0.0005  # of Adam, as in the report
+base_channels = 16  # width of the first block, unless width is the question
+
+# %% [markdown]
+# All runs of this chapter are short and alike: the U-Net from scratch,
+# {result}`12_questions.epochs` epochs with the recipe of {doc}`11_seeds`, mirrored pictures,
+# {result}`12_questions.seeds` seeds. One thing is changed at a time. What is compared is
+# the mIoU on the test pictures, at the size at which the network sees them; so the values
+# are not those of the other chapters.
+
+# %%
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from unet_tutorial import plots
+from unet_tutorial.classes import LYFT
+from unet_tutorial.data.batches import batches
+from unet_tutorial.data.cache import open_set
+from unet_tutorial.data.split import split_pairs
+from unet_tutorial.losses import make_loss
+from unet_tutorial.models.unet import UNet
+from unet_tutorial.runs import Config
+from unet_tutorial.training import evaluate, learn, make_fabric, setup
+
+base = Config(
+    "scratch",
+    tuple(size),
+    question_epochs,
+    learning_rate,
+    batch_size,
+    base_channels=base_channels,
+    loss="both",
+    schedule="cosine",
+)
+data = open_set(Path(data_dir), base.size)
+fabric = make_fabric("auto")
+train, val, test = (
+    data.frames(pairs).on(fabric.device) for pairs in split_pairs(data.pairs).values()
+)
+
+
+def scores_of(config, images=None, network=UNet):
+    """Train with each seed; a row with the scores on the test pictures for each."""
+    # Fewer pictures are shown as often as all of them would be, all together.
+    chosen = torch.arange(len(train)) % (images or len(train))
+    rows = []
+    for seed in question_seeds:
+        config = replace(config, seed=seed)
+        torch.manual_seed(seed)
+        model = network(num_classes=len(LYFT), base_channels=config.base_channels)
+        state = setup(config, len(LYFT), len(train), fabric, model)
+        loss_function = make_loss(config.loss)
+        for _ in learn(
+            state, config, train.take(chosen), val, LYFT, loss_function, fabric
+        ):
+            pass
+        judged = batches(test, batch_size, fabric.device)
+        _, confusion = evaluate(state.model, judged, loss_function, LYFT)
+        rows.append(
+            {
+                "seed": seed,
+                "miou": confusion.miou(),
+                "accuracy": confusion.pixel_accuracy(),
+                "parameters": sum(weight.numel() for weight in model.parameters()),
+                "seconds": state.seconds,
+                **dict(zip(LYFT.names, confusion.iou().tolist())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+usual = scores_of(base)
+usual[["seed", "miou", "accuracy", "seconds"]].round(3)
+
+# %% [markdown]
+# These are the runs that the others are compared with: the same settings, other seeds. A
+# difference below the distance between them says nothing.
+#
+# ## What do the skip connections buy?
+#
+# We cut them: the decoder sees zeros where the encoder's features would be. The network
+# keeps its size, so that nothing else changes.
+
+
+# %%
+class WithoutSkips(UNet):
+    """A U-Net whose decoder must work from the bridge alone."""
+
+    def _forward(self, features):
+        skips = []
+        for down in self.encoder:
+            skip, features = down(features)
+            skips.append(torch.zeros_like(skip))
+        features = self.bridge(features)
+        for up, skip in zip(self.decoder, reversed(skips)):
+            features = up(features, skip)
+        return self.head(features)
+
+
+cut = scores_of(base, network=WithoutSkips)
+
+# %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for the U-Net with and without skip connections; without them thin classes fall the most."}, "figure": {"caption": "IoU of each class with and without skip connections: means over the seeds, lines for their standard deviation.", "name": "fig-skips"}}
+columns = list(LYFT.names)
+figure = plots.plot_per_class(
+    pd.concat(
+        rows[columns]
+        .melt(var_name="class", value_name="iou")
+        .assign(model="with skips" if rows is usual else "without skips")
+        for rows in (usual, cut)
+    )
+)
+
+# %% [markdown]
+# With skips the mIoU is {result}`12_questions.usual.mean:.3f`, without them
+# {result}`12_questions.cut.mean:.3f`. The loss is largest for
+# *{result}`12_questions.lost_most`*, smallest for *{result}`12_questions.lost_least`*. What the
+# bridge keeps of a picture is a sixteenth of its height and width: enough for a road, not
+# for a pole. The skips bring the edges back.
+#
+# ## Which loss?
+#
+# Dice as in the report, the cross-entropy, or their sum:
+
+# %% mystnb={"image": {"alt": "Points of the test mIoU for three losses, Dice, cross-entropy and their sum, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three losses; a point for each seed.", "name": "fig-which-loss"}}
+losses = pd.concat(
+    [
+        scores_of(replace(base, loss=name)).assign(loss=name)
+        for name in ("dice", "cross-entropy")
+    ]
+    + [usual.assign(loss="both")]
+)
+figure = plots.plot_choices(losses, "loss", "loss")
+
+# %% [markdown]
+# The Dice loss alone reaches {result}`12_questions.losses.dice.mean:.3f` in these few epochs,
+# the cross-entropy {result}`12_questions.losses.cross-entropy.mean:.3f`, both together
+# {result}`12_questions.losses.both.mean:.3f`. The Dice loss discovers one class after the
+# other, for a class that is never answered has hardly a gradient; the cross-entropy has
+# one for every pixel from the start.
+#
+# ## How wide?
+#
+# The width of the first block, which each step down doubles. Twice the width is four
+# times the weights.
+
+# %% mystnb={"image": {"alt": "Points of the test mIoU for three widths of the first block, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three widths of the first block; a point for each seed.", "name": "fig-width"}}
+half, double = base_channels // 2, base_channels * 2
+widths = pd.concat(
+    [
+        scores_of(replace(base, base_channels=half)).assign(width=half),
+        usual.assign(width=base_channels),
+        scores_of(replace(base, base_channels=double)).assign(width=double),
+    ]
+)
+figure = plots.plot_choices(widths, "width", "channels of the first block")
+
+# %%
+widths.groupby("width")[["parameters", "seconds", "miou"]].mean().round(3)
+
+# %% [markdown]
+# From half to twice the usual width the mIoU goes from
+# {result}`12_questions.widths.half.mean:.3f` to {result}`12_questions.widths.double.mean:.3f`,
+# and the training time from {result}`12_questions.seconds.half:.0f` s to
+# {result}`12_questions.seconds.double:.0f` s. The report's paper has 64 channels.
+#
+# ## How much data?
+#
+# An eighth, a quarter, half and all of the training pictures. Fewer pictures are shown more
+# often, so that all runs have the same number of steps.
+
+# %% mystnb={"image": {"alt": "Points of the test mIoU for four numbers of training pictures, one point for each seed and a line through the means, rising with the number."}, "figure": {"caption": "Test mIoU by the number of training pictures, with the same number of steps; a point for each seed.", "name": "fig-how-much"}}
+amounts = pd.concat(
+    [
+        scores_of(base, images=len(train) // share).assign(images=len(train) // share)
+        for share in (8, 4, 2)
+    ]
+    + [usual.assign(images=len(train))]
+)
+figure = plots.plot_choices(amounts, "images", "training pictures")
+
+# %% [markdown]
+# With an eighth of the pictures the mIoU is {result}`12_questions.amounts.eighth.mean:.3f`, with
+# half {result}`12_questions.amounts.half.mean:.3f`, with all
+# {result}`12_questions.amounts.all.mean:.3f`. If the curve still rises at its end, more
+# pictures are worth more than another network.
+
+# %% tags=["remove-cell"]
+from unet_tutorial.runs import save_results
+
+
+def told(rows):
+    return {
+        "mean": float(rows["miou"].mean()),
+        "lowest": float(rows["miou"].min()),
+        "highest": float(rows["miou"].max()),
+    }
+
+
+kept = (cut[columns].mean() - usual[columns].mean()).sort_values()
+save_results(
+    out_dir,
+    "12_questions",
+    profile,
+    data_dir,
+    epochs=question_epochs,
+    seeds=len(question_seeds),
+    usual=told(usual),
+    cut=told(cut),
+    lost_most=str(kept.index[0]),
+    lost_least=str(kept.index[-1]),
+    losses={name: told(rows) for name, rows in losses.groupby("loss")},
+    widths={
+        name: told(widths[widths["width"] == width])
+        for name, width in (("half", half), ("double", double))
+    },
+    seconds={
+        name: float(widths[widths["width"] == width]["seconds"].mean())
+        for name, width in (("half", half), ("double", double))
+    },
+    amounts={
+        name: told(amounts[amounts["images"] == len(train) // share])
+        for name, share in (("eighth", 8), ("quarter", 4), ("half", 2), ("all", 1))
+    },
+)
+
+# %% [markdown]
+# ## Summary
+#
+# - Change one thing, keep the rest, and use several seeds.
+# - The skips carry what is thin; the depth carries what is large.
+# - More data and a second loss are cheap; width is paid for in time.
+#
+# ## Exercises
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-questions-1
+# Cut only the skip of the highest resolution. How much of the difference is its own?
+# ```
+#
+# ```{solution-start} ex-questions-1
+# :class: dropdown
+# ```
+
+
+# %%
+class WithoutTheFirst(UNet):
+    def _forward(self, features):
+        skips = []
+        for level, down in enumerate(self.encoder):
+            skip, features = down(features)
+            skips.append(skip if level else torch.zeros_like(skip))
+        features = self.bridge(features)
+        for up, skip in zip(self.decoder, reversed(skips)):
+            features = up(features, skip)
+        return self.head(features)
+
+
+one_cut = scores_of(base, network=WithoutTheFirst)
+for name, rows in (("all", usual), ("all but the first", one_cut), ("none", cut)):
+    print(f"skips: {name:18} mIoU {rows['miou'].mean():.3f}")
+
+# %% [markdown]
+# The first one carries the finest edges. If little is lost without it, the second, at half
+# the resolution, carries nearly as much.
+#
+# ```{solution-end}
+# ```
