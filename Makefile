@@ -11,21 +11,36 @@ STAMP := .venv/installed-$(TORCH)
 # they need comes from the usual place, which has the versions that we pin.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help book test lint unit ci-notebooks watch constraints clean
+.PHONY: help book site reproduce publish test lint unit ci-notebooks watch constraints clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "PROFILE=ci|laptop|full   how much the notebooks compute (laptop)"
+	@echo "STUDIES=yes              execute the studies, too (an hour with laptop)"
 	@echo "DATA=DIR                 another data set than the profile's"
 	@echo "TORCH=cpu                the small build of torch, for machines without an NVIDIA card"
 
 book: $(STAMP) ## Execute the stale notebooks and build the book
-	@$(BIN)/python -m unet_tutorial notebooks --profile $(PROFILE) $(if $(DATA),--data $(DATA))
+	@$(BIN)/python -m unet_tutorial notebooks --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(STUDIES),--studies)
 	@# A failed build is removed: the next one would not repeat its warnings.
 	@$(BIN)/jupyter-book build -q -n -W --keep-going --path-output . _build/$(PROFILE)/site \
 	  || { rm -rf _build/html _build/.doctrees; exit 1; }
 	@echo "open $(CURDIR)/_build/html/index.html"
+
+site: .venv-site/installed ## Build the published book from what git holds: no torch, no run
+	@rm -rf _build/published && mkdir -p _build/published
+	@cp -R _config.yml _toc.yml book _build/published && ln -s ../../src _build/published/src
+	@PYTHONPATH=src .venv-site/bin/jupyter-book build -q -n -W --keep-going --path-output . \
+	  _build/published || { rm -rf _build/html _build/.doctrees; exit 1; }
+	@echo "open $(CURDIR)/_build/html/index.html"
+
+reproduce: $(STAMP) ## Execute everything again and hold it against the published numbers
+	$(BIN)/python -m unet_tutorial notebooks --profile $(PROFILE) --studies
+	$(BIN)/python -m unet_tutorial compare --profile $(PROFILE)
+
+publish: $(STAMP) ## Copy executed pages and results to book/, for git to keep
+	$(BIN)/python -m unet_tutorial publish --profile $(PROFILE)
 
 test: lint unit ci-notebooks ## Check style and types, run the tests and every notebook in miniature
 
@@ -56,7 +71,7 @@ constraints: $(STAMP) ## Choose the newest versions that pyproject.toml admits
 	  --no-header --no-annotate pyproject.toml --output-file constraints.txt
 
 clean: ## Remove the environment, all runs and the rendered data
-	rm -rf .venv _build data/town-*
+	rm -rf .venv .venv-site _build data/town-*
 
 # The first Python that will do, or the one that is named. Each is tried, not only
 # looked for: a name on the path may be a shim that leads nowhere, and a system's
@@ -64,17 +79,19 @@ clean: ## Remove the environment, all runs and the rendered data
 PYTHON ?= python3 python3.13 python3.12 python3.11
 PROBE := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
+FIND_PYTHON = for python in $(PYTHON); do \
+	  if $$python -c '$(PROBE)' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	test -n "$$found" || { \
+	  echo "error: Python 3.11, 3.12 or 3.13 with venv is needed, and none was found among: $(PYTHON); install one, or name it: make PYTHON=/path/to/python3.12"; \
+	  exit 1; }
+
 $(STAMP): pyproject.toml constraints.txt
 	@set -e; \
 	case "$(TORCH)" in default|cpu) ;; *) \
 	  echo "error: TORCH=$(TORCH) is not known: leave it out, or say TORCH=cpu"; exit 1;; \
 	esac; \
-	for python in $(PYTHON); do \
-	  if $$python -c '$(PROBE)' 2>/dev/null; then found=$$python; break; fi; \
-	done; \
-	test -n "$$found" || { \
-	  echo "error: Python 3.11, 3.12 or 3.13 with venv is needed, and none was found among: $(PYTHON); install one, or name it: make PYTHON=/path/to/python3.12"; \
-	  exit 1; }; \
+	$(FIND_PYTHON); \
 	test -e $@ || rm -rf .venv; \
 	$$found -m venv .venv; \
 	echo "installing into .venv (a few minutes, once)"; \
@@ -84,4 +101,13 @@ $(STAMP): pyproject.toml constraints.txt
 	    || { echo "error: $(TORCH_INDEX) gave no torch; leave out TORCH=cpu to take the default build"; exit 1; }; \
 	fi; \
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,dev,onnx]'
+	@touch $@
+
+# What builds pages, and nothing that computes. The library's own dependencies are
+# replaced by stand-ins where the pages read its docstrings.
+.venv-site/installed: constraints.txt
+	@set -e; $(FIND_PYTHON); \
+	rm -rf .venv-site; $$found -m venv .venv-site; \
+	echo "installing what builds pages into .venv-site (once)"; \
+	.venv-site/bin/pip install --quiet --constraint constraints.txt jupyter-book sphinx-exercise
 	@touch $@

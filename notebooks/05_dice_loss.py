@@ -152,11 +152,10 @@ save_results(
 # class at most $e / (e + C - 1)$.
 #
 # The report says that its network ends in a softmax, and its loss falls only from
-# 0.79 to 0.74 in 100 epochs. A softmax taken twice would explain so small a fall. It
-# does not explain the values by itself, since both are below the gap computed here;
-# a loss that counts classes which do not occur as fully right would shift the gap
-# down. That is a hypothesis about the report, not a finding. The rule holds in any
-# case: **see what a perfect answer scores before you trust a loss.**
+# {result}`report.scratch.first:.2f` to {result}`report.scratch.last:.2f` in 100 epochs. A
+# softmax taken twice would explain so small a fall. It does not explain the values by itself,
+# since both are below the gap computed here; {doc}`10_plateau` takes this up. The rule holds
+# in any case: **see what a perfect answer scores before you trust a loss.**
 #
 # How wide is the gap for other numbers of classes?
 

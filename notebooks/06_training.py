@@ -138,6 +138,58 @@ from unet_tutorial import plots
 ordered = {rate: histories[rate] for rate in ("0.00005", "0.0005", "0.005")}
 figure = plots.plot_losses(ordered)
 
+# %% [markdown]
+# After {result}`06_training.epochs` epochs the validation loss is
+# {result}`06_training.final_val_loss.low:.3f` for a tenth of the report's rate,
+# {result}`06_training.final_val_loss.report:.3f` for the report's own, and
+# {result}`06_training.final_val_loss.high:.3f` for ten times as much. Look at the shape as
+# well as at the last value: a curve that hardly falls has too small a rate, one that
+# falls and jumps back too large a one. And what a rate does in a few epochs does not
+# settle what it does in a hundred.
+
+# %% [markdown]
+# ## Several processes
+#
+# What one process does in a step can be shared by several, each on a GPU or a machine of its
+# own. Here two of them share this machine's processor, a thread each. How much faster is
+# that than one with a single thread?
+
+# %%
+import os
+import subprocess
+import sys
+import tempfile
+
+from unet_tutorial.runs import load_run
+
+
+def images_per_second(processes):
+    with tempfile.TemporaryDirectory() as folder:
+        options = {
+            "--data": data_dir,
+            "--model": "scratch",
+            "--out": f"{folder}/run",
+            "--size": "x".join(map(str, size)),
+            "--epochs": max(short_epochs // 3, 1),
+            "--batch-size": batch_size,
+            "--base-channels": base_channels,
+        }
+        command = [sys.executable, "-m", "torch.distributed.run"]
+        command += ["--nproc-per-node", processes, "-m", "unet_tutorial", "train"]
+        command += [word for option in options.items() for word in option]
+        subprocess.run(
+            [str(word) for word in command],
+            env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            capture_output=True,
+            check=True,
+        )
+        return load_run(Path(folder, "run")).manifest["images_per_second"]
+
+
+speeds = {processes: images_per_second(processes) for processes in (1, 2)}
+for processes, speed in speeds.items():
+    print(f"{processes} processes: {speed:6.1f} images a second")
+
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
 
@@ -151,16 +203,14 @@ save_results(
         name: float(history["val_loss"].iloc[-1])
         for name, history in zip(("low", "report", "high"), ordered.values())
     },
+    scaling={"one": speeds[1], "two": speeds[2], "gain": speeds[2] / speeds[1]},
 )
 
 # %% [markdown]
-# After {result}`06_training.epochs` epochs the validation loss is
-# {result}`06_training.final_val_loss.low:.3f` for a tenth of the report's rate,
-# {result}`06_training.final_val_loss.report:.3f` for the report's own, and
-# {result}`06_training.final_val_loss.high:.3f` for ten times as much. Look at the shape as
-# well as at the last value: a curve that hardly falls has too small a rate, one that
-# falls and jumps back too large a one. And what a rate does in a few epochs does not
-# settle what it does in a hundred.
+# Two processes train on {result}`06_training.scaling.two:.1f` images a second, one on
+# {result}`06_training.scaling.one:.1f`: {result}`06_training.scaling.gain:.2f` times as many.
+# What is missing to twice as many is the exchange of gradients, and what the two share of
+# the machine. {doc}`15_reproduce` has the calls for several GPUs and machines.
 #
 # ## Summary
 #

@@ -68,9 +68,9 @@ figure = plots.plot_losses({"from scratch": run.history})
 # {result}`07_scratch.first.train_loss:.4f` to
 # {result}`07_scratch.last.train_loss:.4f`, the validation loss from
 # {result}`07_scratch.first.val_loss:.4f` to {result}`07_scratch.last.val_loss:.4f`.
-# The report's loss for its U-Net from scratch went from 0.7931 to 0.7413 in 100
-# epochs, on other pictures and perhaps on another scale; {doc}`05_dice_loss` says
-# why the two need not be comparable.
+# The report's loss for its U-Net from scratch went from
+# {result}`report.scratch.first:.4f` to {result}`report.scratch.last:.4f` in 100 epochs, on
+# other pictures and on another scale; {doc}`10_plateau` finds out which.
 #
 # If the validation loss turned while the training loss went on, the network would be
 # learning its training pictures by heart. The weights kept are those of epoch

@@ -107,8 +107,10 @@ figure = plots.plot_losses({"ResNet34": run.history})
 # The training loss went from {result}`08_resnet34.first.train_loss:.4f` to
 # {result}`08_resnet34.last.train_loss:.4f`, the validation loss from
 # {result}`08_resnet34.first.val_loss:.4f` to
-# {result}`08_resnet34.last.val_loss:.4f`. In the report they went from 0.8183 to
-# 0.7455 and from 0.8020 to 0.7489 in 100 epochs.
+# {result}`08_resnet34.last.val_loss:.4f`. In the report they went from
+# {result}`report.resnet34.first:.4f` to {result}`report.resnet34.last:.4f` and from
+# {result}`report.resnet34.val_first:.4f` to {result}`report.resnet34.val_last:.4f` in 100
+# epochs, on another scale: {doc}`10_plateau`.
 
 # %% [markdown]
 # ## Scores on the test pictures

@@ -245,7 +245,7 @@ figure = plots.plot_confusion(counts["resnet34"], "ResNet34 U-Net")
 # ## Does it know how sure it may be?
 #
 # A network is **calibrated** if of all pixels that it answers with a probability of 0.8
-# about 80 % are right. We sort the test pixels into ten bins by the probability of the
+# eight in ten are right. We sort the test pixels into ten bins by the probability of the
 # answer, and compare it with the share of right ones in each bin.
 
 # %% mystnb={"image": {"alt": "For both networks, the share of right pixels over the probability of the answer in ten bins, beside the diagonal of perfect calibration."}, "figure": {"caption": "Calibration on the test pictures, first seed. Below the diagonal a network is surer than it may be.", "name": "fig-calibration"}}
@@ -357,6 +357,24 @@ print(f"together {together.miou():.3f}, alone {', '.join(f'{x:.3f}' for x in alo
 # %% [markdown]
 # Members that err in different places correct each other. The price is as many networks
 # to train and to ask.
+#
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-seeds-2
+# Two networks differ by $0.02$ in mIoU, and the standard deviation over seeds is $0.015$
+# for each. About how many seeds of each would you need to tell them apart?
+# ```
+#
+# ```{solution-start} ex-seeds-2
+# :class: dropdown
+# ```
+#
+# The mean of $n$ seeds has a standard deviation of $0.015/\sqrt{n}$, the difference of two
+# such means $0.015\sqrt{2/n}$. To be twice that, the difference of $0.02$ needs
+# $n = 2 \cdot (2 \cdot 0.015/0.02)^2 = 4.5$, so five seeds of each; and as the spread is
+# itself estimated from few seeds, rather more.
 #
 # ```{solution-end}
 # ```

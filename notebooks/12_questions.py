@@ -296,3 +296,20 @@ for name, rows in (("all", usual), ("all but the first", one_cut), ("none", cut)
 #
 # ```{solution-end}
 # ```
+#
+# ```{exercise}
+# :label: ex-questions-2
+# In the question of how much data, all runs have the same number of steps. What would be
+# compared if they had the same number of epochs instead?
+# ```
+#
+# ```{solution-start} ex-questions-2
+# :class: dropdown
+# ```
+#
+# Two things at once: a run with an eighth of the pictures would have an eighth of the steps
+# too, and would be worse for that alone. Same epochs answer what a smaller set costs if the
+# training is cut as well; same steps answer what the pictures themselves are worth.
+#
+# ```{solution-end}
+# ```

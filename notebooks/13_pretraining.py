@@ -269,3 +269,21 @@ print(f"without a second training: mIoU {scores['miou']:.3f}")
 #
 # ```{solution-end}
 # ```
+#
+# ```{exercise}
+# :label: ex-pretraining-2
+# You have 50 labelled pictures of your own and no ImageNet weights. Write down the two calls
+# that pretrain on the town and then train on yours.
+# ```
+#
+# ```{solution-start} ex-pretraining-2
+# :class: dropdown
+# ```
+#
+# Pretrain with `train --data data/town-laptop --model resnet34 --encoder-weights none
+# --loss both --augment full --schedule cosine --out runs/town`, keep the encoder as in this
+# chapter, and call `train --data mine/dataset.yaml --model resnet34 --encoder-weights
+# town-encoder.safetensors --out runs/mine`. The manifest of the second run names the file.
+#
+# ```{solution-end}
+# ```

@@ -71,24 +71,24 @@ PROVENANCE = {
     "date": "2026-01-01",
     "commit": "abc",
     "dirty": False,
+    "command": "make book PROFILE=tiny",
 }
 
 
-def build(folder: Path, page: str) -> subprocess.CompletedProcess[str]:
+def build(
+    folder: Path, page: str, name: str = "07_scratch", profile: str = "tiny"
+) -> subprocess.CompletedProcess[str]:
     """Build a book of one page, as strictly as the real one."""
     results = folder / "book/results"
     results.mkdir(parents=True)
     (folder / "conf.py").write_text(CONF)
-    (folder / "index.md").write_text("# Book\n\n```{toctree}\nbook/07_scratch\n```\n")
-    (folder / "book/07_scratch.md").write_text(f"# Page\n\n{page}\n")
+    (folder / "index.md").write_text(f"# Book\n\n```{{toctree}}\nbook/{name}\n```\n")
+    (folder / f"book/{name}.md").write_text(f"# Page\n\n{page}\n")
     (folder / "book/picture.png").write_bytes(
         (ROOT / "book/_static/prediction.png").read_bytes()
     )
-    numbers = {"miou": 0.5, "provenance": PROVENANCE}
+    numbers = {"miou": 0.5, "provenance": PROVENANCE | {"profile": profile}}
     (results / "07_scratch.json").write_text(json.dumps(numbers))
-    (results / "build.json").write_text(
-        json.dumps({"command": "make book PROFILE=tiny"})
-    )
     command = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going"]
     return subprocess.run(
         [*command, str(folder), str(folder / "html")], capture_output=True, text=True
@@ -109,6 +109,24 @@ def test_a_page_shows_its_numbers_and_where_they_came_from(tmp_path: Path) -> No
     assert "The mIoU is 0.50." in text
     assert "A caption. Run: profile tiny, data town-tiny." in text
     assert "commit abc. Make them again with make book PROFILE=tiny" in text
+
+
+def test_a_page_without_results_of_its_own_tells_of_those_it_quotes(
+    tmp_path: Path,
+) -> None:
+    done = build(tmp_path, "The mIoU is {result}`07_scratch.miou`.", name="start")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "html/book/start.html").read_text()
+    text = " ".join(BeautifulSoup(page, "html.parser").get_text().split())
+    assert "Results of 07_scratch: profile tiny" in text
+
+
+def test_trial_results_are_refused_but_by_their_own_build(tmp_path: Path) -> None:
+    done = build(tmp_path / "published", "Text.", profile="ci")
+    assert done.returncode != 0
+    assert "07_scratch.json: its numbers are those of the profile ci" in done.stderr
+    done = build(tmp_path / "ci/site", "Text.", profile="ci")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

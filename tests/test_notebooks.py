@@ -23,6 +23,7 @@ HEADER = """# ---
 #   kernelspec: {{display_name: Python 3, language: python, name: python3}}
 #   unet_tutorial:
 #     needs: [{needs}]
+#     study: {study}
 #     seconds: {{tiny: 2}}
 # ---
 
@@ -44,9 +45,16 @@ Path(out_dir, "results/{name}.json").write_text("{{}}")
 
 
 def write(
-    root: Path, name: str, code: str, needs: str = "", parameters: str = ""
+    root: Path,
+    name: str,
+    code: str,
+    needs: str = "",
+    parameters: str = "",
+    study: str = "false",
 ) -> None:
-    text = HEADER.format(name=name, code=code, needs=needs, parameters=parameters)
+    text = HEADER.format(
+        name=name, code=code, needs=needs, parameters=parameters, study=study
+    )
     (root / "notebooks" / f"{name}.py").write_text(text)
 
 
@@ -64,6 +72,7 @@ def project(tmp_path: Path) -> Path:
         "num_scenes": 3,
         "scene_size": [32, 32],
         "scene_seed": 0,
+        "studies": False,
         "depth": 1,
     }
     (tmp_path / "notebooks/profiles/tiny.yaml").write_text(yaml.safe_dump(profile))
@@ -132,6 +141,36 @@ def test_the_profile_reaches_the_notebook_and_pages_are_clean(project: Path) -> 
     ]
     assert "papermill" not in json.dumps(page)
     assert str(project) not in json.dumps(page)
+
+
+def test_a_study_is_executed_when_asked_and_else_shown_as_published(
+    project: Path,
+) -> None:
+    write(project, "04_study", "print('long')", study="true")
+    published = {"seconds": {"04_study": 900.0}, "total": 0, "profiles": {}}
+    (project / "book/results").mkdir()
+    (project / "book/results/build.json").write_text(json.dumps(published))
+    (project / "book/04_study.ipynb").write_text("as published")
+    site = project / "_build/tiny/site/book"
+
+    assert "04_study" not in fresh(project)
+    assert (site / "04_study.ipynb").read_text() == "as published"
+    numbers = json.loads((site / "results/build.json").read_text())
+    assert numbers["seconds"]["04_study"] == numbers["studies"] == 900
+
+    outcomes = run_notebooks(project, "tiny", studies=True)
+    assert [o.name for o in outcomes if o.fresh] == ["04_study"]
+    assert "long" in (site / "04_study.ipynb").read_text()
+    origin = json.loads((site / "results/04_study.json").read_text())["provenance"]
+    assert origin["command"] == "make book PROFILE=tiny STUDIES=yes"
+    assert len(origin["data_digest"]) == 16
+
+    # A study that was executed is shown while nothing has changed, and no longer.
+    assert fresh(project) == []
+    assert "long" in (site / "04_study.ipynb").read_text()
+    write(project, "04_study", "print('changed')", study="true")
+    assert fresh(project) == []
+    assert (site / "04_study.ipynb").read_text() == "as published"
 
 
 def test_progress_names_notebook_cell_and_time_left(project: Path) -> None:

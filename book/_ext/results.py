@@ -4,9 +4,10 @@
   ``{result}`07_scratch.test.miou:.3f``` reads ``test.miou`` of
   ``results/07_scratch.json`` and formats it as Python does. A missing file or
   key is a warning, which fails the build.
-- A page with a results file of its own name says at its foot where its results
-  came from; each of its figures names the run under its caption.
+- A page says at its foot where its results came from: those of the file of its own
+  name, else those that it quotes. Each figure names the run under its caption.
 - An image without alternative text is a warning.
+- Results of the profile ``ci`` mean nothing: every build but its own refuses them.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
@@ -63,7 +65,7 @@ class ResultRole(SphinxRole):
         except KeyError as error:
             logger.warning("result: %s", error.args[0], location=self.get_location())
             text = "missing"
-        return [nodes.inline(text, text, classes=["result"])], []
+        return [nodes.inline(text, text, classes=["result"], results=name)], []
 
 
 class ResultsOrigin(SphinxTransform):
@@ -73,12 +75,30 @@ class ResultsOrigin(SphinxTransform):
     default_priority = 400
 
     def apply(self, **kwargs: Any) -> None:
-        name = Path(self.env.docname).name
+        own = Path(self.env.docname).name
+        quoted = {
+            node["results"]
+            for node in self.document.findall(nodes.inline)
+            if "results" in node
+        }
+        origins = {name: self.read_origin(name) for name in {own, *quoted}}
+        computing = [name for name in sorted(origins) if origins[name]]
+        if origins[own]:
+            self.name_the_run(origins[own])
+            computing = [own]
+        for name in computing:
+            self.document.children[-1].append(self.tell(name, origins[name]))
+
+    def read_origin(self, name: str) -> dict[str, Any]:
+        """Where results come from; nothing if they were computed by no run."""
         file = Path(self.env.srcdir) / RESULTS / f"{name}.json"
         if not file.is_file():
-            return
+            return {}
         self.env.note_dependency(str(file))
-        origin = json.loads(file.read_text())["provenance"]
+        return json.loads(file.read_text()).get("provenance", {})
+
+    def name_the_run(self, origin: dict[str, Any]) -> None:
+        """Add the run to the caption of each figure that it drew."""
         short = f"Run: profile {origin['profile']}, data {origin['data']}."
         for figure in self.document.findall(nodes.figure):
             image, caption = (
@@ -88,26 +108,45 @@ class ResultsOrigin(SphinxTransform):
             drawn_by_hand = image is not None and "_static/" in image["uri"]
             if caption is not None and not drawn_by_hand:
                 caption += nodes.inline("", f" {short}", classes=["origin"])
+
+    def tell(self, name: str, origin: dict[str, Any]) -> nodes.paragraph:
+        """The line at the foot: what made the results, and how to make them again."""
         state = " with local changes" if origin["dirty"] else ""
         long = (
-            f"Results of this page: profile {origin['profile']}, "
+            f"Results of {name}: profile {origin['profile']}, "
             f"data {origin['data']}, {origin['device']}, "
             f"torch {origin['versions']['torch']}, {origin['date']}, "
             f"commit {origin['commit'] or 'unknown'}{state}. Make them again with "
         )
         paragraph = nodes.paragraph("", long, classes=["origin"])
-        command = json.loads((file.parent / "build.json").read_text())["command"]
-        paragraph += nodes.literal(command, command)
+        paragraph += nodes.literal(origin["command"], origin["command"])
         paragraph += nodes.Text("; every number is in ")
         link = addnodes.download_reference(
             "",
             "",
-            nodes.literal("", file.name),
-            reftarget=f"/{RESULTS / file.name}",
-            refdoc=name,
+            nodes.literal("", f"{name}.json"),
+            reftarget=f"/{RESULTS / name}.json",
+            refdoc=self.env.docname,
         )
         paragraph += [link, nodes.Text(".")]
-        self.document.children[-1].append(paragraph)
+        return paragraph
+
+
+def refuse_trial_results(app: Sphinx) -> None:
+    """Stop if a page would show what the profile ``ci`` computed.
+
+    Raises:
+        ExtensionError: if so, unless the tree is that of the profile itself.
+    """
+    if Path(app.srcdir).parent.name == "ci":
+        return
+    for path in sorted((Path(app.srcdir) / RESULTS).glob("*.json")):
+        origin = json.loads(path.read_text()).get("provenance", {})
+        if origin.get("profile") == "ci":
+            raise ExtensionError(
+                f"{path}: its numbers are those of the profile ci, which mean nothing; "
+                "execute the page with another profile"
+            )
 
 
 def check_alternative_text(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -123,6 +162,7 @@ def check_alternative_text(app: Sphinx, doctree: nodes.document, docname: str) -
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_role("result", ResultRole())
     app.add_transform(ResultsOrigin)
+    app.connect("builder-inited", refuse_trial_results)
     app.connect("doctree-resolved", check_alternative_text)
     # The theme's "live code" button loads a script from another host.
     app.connect("builder-inited", drop_live_code, priority=900)

@@ -550,6 +550,9 @@ def notebooks(
     only: Annotated[
         str | None, typer.Option(help="One notebook and those it needs.")
     ] = None,
+    studies: Annotated[
+        bool, typer.Option("--studies", help="Also the studies, which take long.")
+    ] = False,
 ) -> None:
     """Execute the stale notebooks by papermill and lay out the book's pages."""
     from unet_tutorial import notebooks as runner
@@ -581,7 +584,7 @@ def notebooks(
                 console.print(f"rendering {total} scenes")
 
         outcomes = runner.run_notebooks(
-            Path.cwd(), profile, data, only, show_scene, show
+            Path.cwd(), profile, data, only, studies, show_scene, show
         )
     for outcome in outcomes:
         table.add_row(
@@ -594,3 +597,49 @@ def notebooks(
         "executed now", f"{sum(o.seconds for o in outcomes if o.fresh):.1f}", ""
     )
     console.print(table)
+
+
+@app.command()
+def publish(
+    profile: Annotated[str, typer.Option(help="Whose pages and results.")] = "laptop",
+) -> None:
+    """Copy executed pages and results to book/, where git keeps them."""
+    from unet_tutorial.publishing import publish as copy
+
+    pages = copy(Path.cwd(), profile)
+    console.print(f"{len(pages)} pages and their results in book/")
+
+
+@app.command("compare")
+def compare_command(
+    profile: Annotated[str, typer.Option(help="Whose results.")] = "laptop",
+) -> None:
+    """Hold new results against the published ones, number by number."""
+    from unet_tutorial.publishing import compare
+
+    compared = compare(Path.cwd(), profile)
+    table = Table(
+        title=f"published numbers and profile {profile}", title_justify="left"
+    )
+    for column in ("number", "published", "now", "tolerance", ""):
+        table.add_column(column, justify="left" if column == "number" else "right")
+    for row in compared:
+        told = "-" if row.tolerance is None else f"{row.tolerance:.3g}"
+        verdict = "within" if row.is_within else "APART"
+        table.add_row(
+            row.name,
+            _short(row.published),
+            _short(row.now),
+            told,
+            "not asked" if row.tolerance is None else verdict,
+        )
+    console.print(table)
+    apart = sum(not row.is_within for row in compared)
+    asked = sum(row.tolerance is not None for row in compared)
+    console.print(f"{asked - apart} of {asked} numbers within their tolerance")
+    if apart:
+        raise typer.Exit(1)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -27,7 +27,7 @@ from unet_tutorial.files import read_json, whole_file, write_json
 from unet_tutorial.town.drive import is_town, renew_town
 
 # What no notebook imports: a change there makes no result stale.
-NOT_IN_RESULTS = {"cli.py", "__main__.py"}
+NOT_IN_RESULTS = {"cli.py", "__main__.py", "publishing.py"}
 # Characters of a figure in PNG from which on it is kept as JPEG.
 HEAVY = 150_000
 # Folded on the page, under these titles.
@@ -41,13 +41,15 @@ PARAMETER_CELLS = {
 class Notebook:
     """A text notebook: what it declares about itself.
 
-    ``needs`` names the notebooks whose runs it reads; ``seconds`` is about how
-    long it takes by profile on two cores, for the estimate of the time left.
+    ``needs`` names the notebooks whose runs it reads; ``study`` says that it takes long
+    and may be left out; ``seconds`` is about how long it takes by profile on two cores,
+    for the estimate of the time left.
     """
 
     path: Path
     parameters: frozenset[str]
     needs: tuple[str, ...]
+    study: bool
     seconds: dict[str, float]
 
     @property
@@ -109,6 +111,7 @@ def read_notebook(path: Path) -> Notebook:
         path,
         frozenset(declared),
         tuple(about.get("needs", ())),
+        bool(about.get("study", False)),
         dict(about.get("seconds", {})),
     )
 
@@ -139,6 +142,8 @@ def find_notebooks(folder: Path) -> list[Notebook]:
 def read_profile(path: Path, notebooks: Iterable[Notebook]) -> dict[str, Any]:
     """Read a profile: papermill parameters, each known to at least one notebook.
 
+    One entry is for the runner: ``studies``, whether those are executed.
+
     Raises:
         UserError: if there is no such profile, it names an unknown parameter, or
             it lacks what the runner itself needs.
@@ -154,14 +159,14 @@ def read_profile(path: Path, notebooks: Iterable[Notebook]) -> dict[str, Any]:
     if not isinstance(profile, dict):
         raise UserError(f"{path}: holds no 'name: value' lines")
     known_names = {name for notebook in notebooks for name in notebook.parameters}
-    unknown = sorted(set(profile) - known_names)
+    unknown = sorted(set(profile) - known_names - {"studies"})
     if unknown:
         raise UserError(
             f"{path}: no notebook has a parameter {', '.join(unknown)}; "
             f"there are {', '.join(sorted(known_names))}"
         )
     missing = sorted(
-        {"data_dir", "num_scenes", "scene_size", "scene_seed"} - set(profile)
+        {"data_dir", "num_scenes", "scene_size", "scene_seed", "studies"} - set(profile)
     )
     if missing:
         raise UserError(f"{path}: does not say {', '.join(missing)}")
@@ -176,6 +181,7 @@ def run_notebooks(
     profile_name: str,
     data_dir: str | None = None,
     only: str | None = None,
+    studies: bool = False,
     on_scene: Callable[[int, int], None] = lambda done, total: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> list[Outcome]:
@@ -189,6 +195,8 @@ def run_notebooks(
         profile_name: a file of ``notebooks/profiles``.
         data_dir: use this data set instead of the profile's.
         only: execute this notebook and those that it needs, and no others.
+        studies: execute the studies, too, where the profile leaves them out. The pages
+            show what was published of a study that is not executed.
         on_scene: called with the number of rendered scenes and their total, if the
             embedded data set has to be made.
         on_progress: called at the start of each cell.
@@ -204,8 +212,11 @@ def run_notebooks(
         profile["data_dir"] = data_dir
     else:
         _make_town(root / profile["data_dir"], profile, on_scene)
-    wanted = _with_needs(notebooks, only)
+    studies = profile.pop("studies") or studies
+    wanted = _with_needs(notebooks, only, studies)
     build = root / "_build" / profile_name
+    command = f"make book PROFILE={profile_name}"
+    command += f" DATA={data_dir}" if data_dir else ""
     data_digest = join_digests(map(digest_pair, find_pairs(root / profile["data_dir"])))
     library_digest = _digest(sorted(_library_files()))
 
@@ -242,31 +253,49 @@ def run_notebooks(
         page = build / "pages" / f"{notebook.name}.ipynb"
         with whole_file(page) as temporary:
             nbformat.write(executed, temporary)
-        if not _results_of(build, notebook).is_file():
+        results = _results_of(build, notebook)
+        if not results.is_file():
             raise UserError(
-                f"{notebook.path}: wrote no {_results_of(build, notebook)}; "
-                "let it call save_results"
+                f"{notebook.path}: wrote no {results}; let it call save_results"
             )
+        written = read_json(results)
+        written["provenance"] = written.get("provenance", {}) | {
+            "data_digest": data_digest,
+            "command": command + (" STUDIES=yes" if notebook.study else ""),
+        }
+        write_json(results, written)
         # The stamp comes last: it says that page and results are whole.
         stamps[notebook.name] = {"fingerprint": fingerprint, "seconds": seconds}
         write_json(build / "stamps" / f"{notebook.name}.json", stamps[notebook.name])
 
-    durations = {name: stamp["seconds"] for name, stamp in stamps.items() if stamp}
-    command = f"make book PROFILE={profile_name}"
+    # A study that is out of date is shown as it was published.
+    shown = [
+        notebook.name
+        for notebook in notebooks
+        if not notebook.study
+        or stamps[notebook.name].get("fingerprint") == fingerprints[notebook.name]
+    ]
+    published = root / "book/results/build.json"
+    durations = read_json(published)["seconds"] if published.is_file() else {}
+    durations |= {name: stamps[name]["seconds"] for name in shown if stamps[name]}
     write_json(
         build / "results" / "build.json",
         {
             "profile": profile_name,
-            "command": command + (f" DATA={data_dir}" if data_dir else ""),
             "seconds": durations,
-            "total": sum(durations.values()),
+            **{
+                title: sum(
+                    durations.get(n.name, 0) for n in notebooks if n.study is is_study
+                )
+                for title, is_study in (("total", False), ("studies", True))
+            },
             "profiles": {
                 path.stem: _in_words(read_profile(path, notebooks))
                 for path in sorted((root / "notebooks/profiles").glob("*.yaml"))
             },
         },
     )
-    lay_out_pages(root, build, [notebook.name for notebook in notebooks])
+    lay_out_pages(root, build, shown)
     fresh = {notebook.name for notebook, _, _ in stale}
     return [
         Outcome(notebook.name, stamps[notebook.name]["seconds"], notebook.name in fresh)
@@ -283,7 +312,8 @@ def lay_out_pages(root: Path, build: Path, names: list[str]) -> None:
     Args:
         root: the checkout.
         build: the folder of the profile.
-        names: the notebooks of the book. What others left in ``build`` stays there.
+        names: the notebooks to be taken from ``build``. What others left there stays
+            there, and their pages are those in ``book/``.
     """
     site = build / "site"
     origins = {name: root / name for name in ("_config.yml", "_toc.yml")}
@@ -319,10 +349,10 @@ def _in_words(profile: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_needs(notebooks: list[Notebook], only: str | None) -> set[str]:
+def _with_needs(notebooks: list[Notebook], only: str | None, studies: bool) -> set[str]:
     by_name = {notebook.name: notebook for notebook in notebooks}
     if only is None:
-        return set(by_name)
+        return {name for name, n in by_name.items() if studies or not n.study}
     if only not in by_name:
         raise UserError(
             f"notebook '{only}' does not exist: choose one of {', '.join(by_name)}"

@@ -141,7 +141,8 @@ def plot_losses(
     """
     figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
     for (label, history), colour in zip(histories.items(), CURVES):
-        look = {"color": colour, "marker": "."}
+        # Of many epochs the dots would hide which line is dashed.
+        look = {"color": colour, "marker": "." if len(history) <= 40 else ""}
         for part, style, name in (
             ("train", "--", "training"),
             ("val", "-", "validation"),

@@ -1,0 +1,215 @@
+"""Keep executed notebooks and their results in git, and hold a new run against them."""
+
+import base64
+import fnmatch
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import yaml
+
+from unet_tutorial.errors import UserError
+from unet_tutorial.files import read_json, whole_file, write_json
+from unet_tutorial.notebooks import find_notebooks
+
+# What a reader on a phone, and whoever clones the project, should not have to load.
+NOTEBOOK_LIMIT, FIGURE_LIMIT, TOTAL_LIMIT = 1_500_000, 250_000, 12_000_000
+REFERENCE = re.compile(r"\{result\}`([^`:]+)(?::[^`]*)?`")
+# These have their results from elsewhere: the runner, and a paper.
+NOT_COMPARED = ("build", "report")
+
+
+def publish(root: Path, profile: str) -> list[str]:
+    """Copy a profile's pages and results to ``book/``, all or none.
+
+    The prose of a page is taken from its source as it is now; its code must be what was
+    executed.
+
+    Returns:
+        The names of the pages.
+
+    Raises:
+        UserError: if the profile is ``ci``, or a page is missing, is too large, or was
+            executed from another source or with changes that are in no commit.
+    """
+    if profile == "ci":
+        raise UserError(
+            "profile 'ci' proves that everything runs; its numbers mean "
+            "nothing and are never published"
+        )
+    build, pages, results = root / "_build" / profile, {}, {}
+    for notebook in find_notebooks(root / "notebooks"):
+        executed, numbers = (
+            build / folder / f"{notebook.name}.{ending}"
+            for folder, ending in (("pages", "ipynb"), ("results", "json"))
+        )
+        if not executed.is_file() or not numbers.is_file():
+            raise UserError(
+                f"{executed}: is missing; execute everything with "
+                f"'make book PROFILE={profile} STUDIES=yes'"
+            )
+        results[notebook.name] = read_json(numbers)
+        origin = results[notebook.name]["provenance"]
+        if origin["profile"] != profile or origin["dirty"] is not False:
+            raise UserError(
+                f"{numbers}: was made with the profile {origin['profile']}, and from "
+                f"changes to commit {origin['commit']} that are in none; commit them, "
+                "and execute it again"
+            )
+        pages[notebook.name] = with_current_prose(
+            nbformat.read(executed, as_version=4), notebook.path
+        )
+        check_size(pages[notebook.name], executed)
+    written = sum(len(nbformat.writes(page)) for page in pages.values())
+    if written > TOTAL_LIMIT:
+        raise UserError(
+            f"the pages have {written:,} bytes; {TOTAL_LIMIT:,} are allowed"
+        )
+    results["build"] = read_json(build / "results/build.json")
+    for name, page in pages.items():
+        with whole_file(root / f"book/{name}.ipynb") as temporary:
+            nbformat.write(page, temporary)
+    for name, content in results.items():
+        write_json(root / f"book/results/{name}.json", content)
+    return list(pages)
+
+
+def with_current_prose(
+    executed: nbformat.NotebookNode, source: Path
+) -> nbformat.NotebookNode:
+    """An executed notebook with the text, captions and tags that its source has now.
+
+    Raises:
+        UserError: if the source's code is not what was executed.
+    """
+    ran = [cell for cell in executed.cells if cell.cell_type == "code"]
+    injected = [c for c in ran if "injected-parameters" in c.metadata.get("tags", [])]
+    ran = [cell for cell in ran if cell not in injected]
+    cells = jupytext.read(source).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    if [cell.source for cell in ran] != [cell.source for cell in code]:
+        raise UserError(
+            f"{source}: its code is not that of the executed page; execute it again"
+        )
+    pages, done = [], iter(ran)
+    for cell in cells:
+        if cell.cell_type == "code":
+            old = next(done)
+            is_parameters = "parameters" in cell.metadata.get("tags", [])
+            metadata = old.metadata if is_parameters else cell.metadata
+            cell = nbformat.from_dict({**old, "metadata": metadata})
+            pages += [cell, *injected] if is_parameters else [cell]
+        else:
+            pages.append(cell)
+    for number, cell in enumerate(pages):
+        cell.id = f"cell-{number}"
+    return nbformat.from_dict({**executed, "cells": pages})
+
+
+def check_size(page: nbformat.NotebookNode, path: Path) -> None:
+    """See that a page and its figures are not too large.
+
+    Raises:
+        UserError: if one is.
+    """
+    sizes = {"the notebook": (len(nbformat.writes(page)), NOTEBOOK_LIMIT)}
+    outputs = [out for cell in page.cells for out in cell.get("outputs", [])]
+    for number, output in enumerate(outputs):
+        for kind, content in output.get("data", {}).items():
+            if kind.startswith("image/"):
+                size = len(base64.b64decode(content))
+                sizes[f"the figure of output {number}"] = (size, FIGURE_LIMIT)
+    for what, (size, limit) in sizes.items():
+        if size > limit:
+            raise UserError(f"{path}: {what} has {size:,} bytes; {limit:,} are allowed")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A published number and the new one.
+
+    ``tolerance`` is None where they need not be alike.
+    """
+
+    name: str
+    published: Any
+    now: Any
+    tolerance: float | None
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the new one may pass for the published one."""
+        if self.tolerance is None:
+            return True
+        if isinstance(self.published, int | float) and isinstance(
+            self.now, int | float
+        ):
+            return abs(self.now - self.published) <= self.tolerance
+        return self.now == self.published
+
+
+def compare(root: Path, profile: str) -> list[Compared]:
+    """Hold a profile's new results against the published ones.
+
+    Compared is each number that a page quotes. How far the two may lie apart is in
+    ``book/tolerances.yaml``.
+
+    Raises:
+        UserError: if results are missing.
+    """
+    tolerances = read_tolerances(root)
+    quoted = {
+        reference
+        for pattern in ("notebooks/*.py", "book/*.md")
+        for path in root.glob(pattern)
+        for reference in REFERENCE.findall(path.read_text())
+    }
+    compared = []
+    for name in sorted(quoted):
+        page = name.partition(".")[0]
+        if page in NOT_COMPARED:
+            continue
+        published, now = (
+            _look_up(folder / f"{page}.json", name.split(".")[1:])
+            for folder in (root / "book/results", root / "_build" / profile / "results")
+        )
+        tolerance = _tolerance_of(name, tolerances)
+        compared.append(Compared(name, published, now, tolerance))
+    return compared
+
+
+def read_tolerances(root: Path) -> dict[str, float | None]:
+    """By pattern of a number's name: how far it may lie from the published one.
+
+    Those given as multiples of a spread are worked out here, from the spread over seeds
+    of the published comparison.
+    """
+    spread = max(
+        _look_up(root / "book/results/11_seeds.json", [model, "miou", "spread"])
+        for model in ("scratch", "resnet34")
+    )
+    given = yaml.safe_load((root / "book/tolerances.yaml").read_text())
+    return {
+        pattern: float(value.removesuffix("spreads")) * spread
+        if isinstance(value, str)
+        else value
+        for pattern, value in given.items()
+    }
+
+
+def _tolerance_of(name: str, tolerances: dict[str, float | None]) -> float | None:
+    """That of the last pattern which fits."""
+    fitting = [p for p in tolerances if fnmatch.fnmatchcase(name, p)]
+    return tolerances[fitting[-1]] if fitting else 0.0
+
+
+def _look_up(path: Path, keys: list[str]) -> Any:
+    value: Any = read_json(path)
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            raise UserError(f"{path}: has no '{'.'.join(keys)}'; execute it again")
+        value = value[key]
+    return value

@@ -1,0 +1,237 @@
+"""What git keeps of the results is what the sources say, small, and never a trial's."""
+
+import json
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+import yaml
+
+from unet_tutorial.errors import UserError
+from unet_tutorial.notebooks import find_notebooks
+from unet_tutorial.publishing import (
+    REFERENCE,
+    TOTAL_LIMIT,
+    check_size,
+    compare,
+    publish,
+    read_tolerances,
+    with_current_prose,
+)
+
+ROOT = Path(__file__).parents[1]
+
+SOURCE = """# %% [markdown]
+# What was {word}.
+
+# %% tags=["parameters"]
+profile = "laptop"  # its name
+
+# %%
+print({number})
+"""
+ORIGIN = {"profile": "laptop", "dirty": False, "commit": "abc"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A checkout with one notebook, executed with the profile laptop."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "book").mkdir()
+    source = tmp_path / "notebooks/01_first.py"
+    source.write_text(SOURCE.format(word="seen", number=1))
+    page = jupytext.read(source)
+    page.cells[2].outputs = [nbformat.v4.new_output("stream", text="1\n")]
+    injected = nbformat.v4.new_code_cell("profile = 'laptop'")
+    injected.metadata["tags"] = ["injected-parameters"]
+    page.cells.insert(2, injected)
+    build = tmp_path / "_build/laptop"
+    (build / "pages").mkdir(parents=True)
+    (build / "results").mkdir()
+    nbformat.write(page, build / "pages/01_first.ipynb")
+    for name, content in (
+        ("01_first", {"provenance": ORIGIN, "miou": 0.5}),
+        ("build", {}),
+    ):
+        (build / f"results/{name}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def change_results(project: Path, **origin: object) -> None:
+    path = project / "_build/laptop/results/01_first.json"
+    path.write_text(json.dumps({"provenance": ORIGIN | origin, "miou": 0.5}))
+
+
+def test_a_page_is_published_with_its_outputs_and_the_prose_of_now(
+    project: Path,
+) -> None:
+    source = project / "notebooks/01_first.py"
+    source.write_text(SOURCE.format(word="corrected", number=1))
+    assert publish(project, "laptop") == ["01_first"]
+    page = nbformat.read(project / "book/01_first.ipynb", as_version=4)
+    assert page.cells[0].source == "What was corrected."
+    assert page.cells[2].metadata.tags == ["injected-parameters"]
+    assert page.cells[3].outputs[0].text == "1\n"
+    assert [cell.id for cell in page.cells] == [f"cell-{i}" for i in range(4)]
+    assert (
+        json.loads((project / "book/results/01_first.json").read_text())["miou"] == 0.5
+    )
+
+
+def test_what_must_not_be_published_is_refused_and_nothing_is_written(
+    project: Path,
+) -> None:
+    with pytest.raises(UserError, match=r"profile 'ci' .* never published"):
+        publish(project, "ci")
+    for origin in ({"profile": "ci"}, {"dirty": True}, {"dirty": None}):
+        change_results(project, **origin)
+        with pytest.raises(UserError, match=r"01_first\.json: was made with"):
+            publish(project, "laptop")
+    change_results(project)
+    source = project / "notebooks/01_first.py"
+    source.write_text(SOURCE.format(word="seen", number=2))
+    with pytest.raises(UserError, match="is not that of the executed page"):
+        publish(project, "laptop")
+    (project / "_build/laptop/pages/01_first.ipynb").unlink()
+    with pytest.raises(UserError, match="STUDIES=yes"):
+        publish(project, "laptop")
+    assert not list((project / "book").iterdir())
+
+
+def test_large_pages_and_figures_are_refused(tmp_path: Path) -> None:
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell()])
+    for content, message in (
+        ({"image/png": "A" * 400_000}, "the figure of output 0 has 300,000 bytes"),
+        ({"text/plain": "A" * 1_600_000}, "the notebook has 1,6"),
+    ):
+        page.cells[0].outputs = [nbformat.v4.new_output("display_data", content)]
+        with pytest.raises(UserError, match=message):
+            check_size(page, tmp_path / "page.ipynb")
+
+
+def test_new_numbers_are_held_against_the_published_ones(project: Path) -> None:
+    publish(project, "laptop")
+    spreads = {"scratch": 0.01, "resnet34": 0.02}
+    seeds = {model: {"miou": {"spread": value}} for model, value in spreads.items()}
+    (project / "book/results/11_seeds.json").write_text(json.dumps(seeds))
+    (project / "book/tolerances.yaml").write_text('"*": 0\n"01_*": 2 spreads\n')
+    text = "{result}`01_first.miou:.3f` {result}`report.first`"
+    (project / "book/page.md").write_text(text)
+    new = project / "_build/laptop/results/01_first.json"
+    for miou, is_within in ((0.5, True), (0.539, True), (0.541, False), (None, False)):
+        new.write_text(json.dumps({"miou": miou}))
+        (row,) = compare(project, "laptop")
+        assert (row.name, row.published, row.now) == ("01_first.miou", 0.5, miou)
+        assert row.tolerance == pytest.approx(0.04)
+        assert row.is_within is is_within
+    new.write_text("{}")
+    with pytest.raises(UserError, match="has no 'miou'"):
+        compare(project, "laptop")
+
+
+# --- the book's own results ---------------------------------------------------------
+
+NOTEBOOKS = find_notebooks(ROOT / "notebooks")
+BOOK = ROOT / "book"
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.name)
+def test_the_published_page_is_that_of_the_source(notebook) -> None:
+    page = nbformat.read(BOOK / f"{notebook.name}.ipynb", as_version=4)
+    check_size(page, notebook.path)
+    assert with_current_prose(page, notebook.path) == page, "make publish"
+    origin = json.loads((BOOK / f"results/{notebook.name}.json").read_text())[
+        "provenance"
+    ]
+    assert origin["profile"] in ("laptop", "full")
+    assert origin["dirty"] is False
+    for known in ("data", "data_digest", "device", "date", "commit", "command"):
+        assert origin[known]
+
+
+def test_what_is_published_is_small() -> None:
+    kept = [*BOOK.glob("*.ipynb"), *BOOK.glob("results/*.json")]
+    assert len(kept) > 2 * len(NOTEBOOKS)
+    assert sum(path.stat().st_size for path in kept) < TOTAL_LIMIT
+
+
+def without_code(text: str) -> str:
+    """What is not fenced, or fenced by a directive that holds prose."""
+    kept: list[str] = []
+    inside: list[bool] = []
+    for line in text.splitlines():
+        if line.startswith("```"):
+            name = line.strip("`{ ").partition("}")[0]
+            if inside and not name:
+                inside.pop()
+            else:
+                inside.append(
+                    name in ("exercise", "solution", "admonition", "important")
+                )
+        elif all(inside):
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def prose() -> dict[str, str]:
+    """The text of every page, without code, mathematics and references."""
+    texts = {path.name: path.read_text() for path in BOOK.glob("*.md")}
+    texts["README.md"] = (ROOT / "README.md").read_text()
+    for notebook in NOTEBOOKS:
+        cells = jupytext.read(notebook.path).cells
+        told = [cell.source for cell in cells if cell.cell_type == "markdown"]
+        told += [
+            cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "")
+            for cell in cells
+        ]
+        texts[notebook.path.name] = "\n\n".join(told)
+    texts = {name: without_code(text) for name, text in texts.items()}
+    for pattern in (r"\$\$.*?\$\$", r"\{\w+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$"):
+        texts = {
+            name: re.sub(pattern, " ", text, flags=re.DOTALL)
+            for name, text in texts.items()
+        }
+    return texts
+
+
+# Settings, which no run computes.
+GIVEN = {
+    "0.0005",  # learning rates: the report's,
+    "0.002",  # that of few epochs,
+    "0.005",  # and that of an exercise
+    "0.74",  # the loss of the report that a chapter is named after
+    "0.4 %",  # of a picture that a thing must cover to be shown
+}
+METRIC = re.compile(r"(?<![\w.])(?:0\.\d{2,}|\d+(?:\.\d+)? ?%)")
+
+
+def test_no_metric_is_typed_by_hand() -> None:
+    typed = [
+        f"{name}: {number}"
+        for name, text in prose().items()
+        for number in METRIC.findall(text)
+        if number not in GIVEN
+    ]
+    assert not typed
+
+
+def test_the_check_of_typed_metrics_can_fail() -> None:
+    assert METRIC.findall("an mIoU of 0.613 and 93.1 % or 12% of 0.5 m") == [
+        "0.613",
+        "93.1 %",
+        "12%",
+    ]
+
+
+def test_every_tolerance_is_of_a_number_that_a_page_quotes() -> None:
+    quoted = {
+        reference
+        for path in [*BOOK.glob("*.md"), *(n.path for n in NOTEBOOKS)]
+        for reference in REFERENCE.findall(path.read_text())
+    }
+    assert all(value is None or value >= 0 for value in read_tolerances(ROOT).values())
+    for pattern in yaml.safe_load((BOOK / "tolerances.yaml").read_text()):
+        fits = re.compile(pattern.replace(".", r"\.").replace("*", ".*"))
+        assert any(map(fits.fullmatch, quoted)), pattern
