@@ -25,6 +25,7 @@ LIBRARY_NEEDS = (
     "pandas",
     "PIL",
     "platformdirs",
+    "requests",
     "safetensors",
     "seaborn",
     "segmentation_models_pytorch",
