@@ -65,9 +65,6 @@ recipe = Config(
     learning_rate,
     batch_size,
     base_channels=base_channels,
-    loss="both",
-    schedule="cosine",
-    augment="full",
 )
 runs = {
     (model, seed): fit(

@@ -59,8 +59,6 @@ base = Config(
     learning_rate,
     batch_size,
     base_channels=base_channels,
-    loss="both",
-    schedule="cosine",
 )
 data = open_set(Path(data_dir), base.size)
 fabric = make_fabric("auto")
@@ -155,9 +153,9 @@ figure = plots.plot_per_class(
 losses = pd.concat(
     [
         scores_of(replace(base, loss=name)).assign(loss=name)
-        for name in ("dice", "cross-entropy")
+        for name in ("cross-entropy", "both")
     ]
-    + [usual.assign(loss="both")]
+    + [usual.assign(loss="dice")]
 )
 figure = plots.plot_choices(losses, "loss", "loss")
 

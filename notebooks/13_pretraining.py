@@ -68,8 +68,6 @@ recipe = Config(
     batch_size,
     seed,
     loss="both",
-    schedule="cosine",
-    augment="full",
 )
 first = fit(recipe, towns["dry"], Path(out_dir, "runs/town-dry"), overwrite=True)
 first.history.iloc[[0, -1]].round(3)
