@@ -5,6 +5,8 @@ PROFILE ?= laptop
 TORCH ?= default
 BIN := .venv/bin
 STAMP := .venv/installed-$(TORCH)
+# The profile whose pages and numbers are in book/.
+PUBLISHED = $(shell sed -n 's/^  "profile": "\(.*\)",$$/\1/p' book/results/build.json)
 
 # The small CPU build of torch has an index of its own. It must give torchvision
 # as well: the two belong together, and one from elsewhere fails at import. What
@@ -22,7 +24,7 @@ help: ## Show this help
 	@echo "TORCH=cpu                the small build of torch, for machines without an NVIDIA card"
 
 book: $(STAMP) ## Execute the stale notebooks and build the book
-	@$(BIN)/python -m unet_tutorial notebooks --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(STUDIES),--studies)
+	@$(BIN)/python -m unet_tutorial notebooks --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(filter yes,$(STUDIES)),--studies)
 	@# A failed build is removed: the next one would not repeat its warnings.
 	@$(BIN)/jupyter-book build -q -n -W --keep-going --path-output . _build/$(PROFILE)/site \
 	  || { rm -rf _build/html _build/.doctrees; exit 1; }
@@ -36,8 +38,9 @@ site: .venv-site/installed ## Build the published book from what git holds: no t
 	@echo "open $(CURDIR)/_build/html/index.html"
 
 reproduce: $(STAMP) ## Execute everything again and hold it against the published numbers
-	$(BIN)/python -m unet_tutorial notebooks --profile $(PROFILE) --studies
-	$(BIN)/python -m unet_tutorial compare --profile $(PROFILE)
+	@rm -rf _build/$(PUBLISHED)/stamps
+	$(BIN)/python -m unet_tutorial notebooks --profile $(PUBLISHED) --studies
+	$(BIN)/python -m unet_tutorial compare --profile $(PUBLISHED)
 
 publish: $(STAMP) ## Copy executed pages and results to book/, for git to keep
 	$(BIN)/python -m unet_tutorial publish --profile $(PROFILE)
@@ -103,11 +106,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,dev,onnx]'
 	@touch $@
 
-# What builds pages, and nothing that computes. The library's own dependencies are
+# What builds pages and looks at them, and nothing that computes. The library's own dependencies are
 # replaced by stand-ins where the pages read its docstrings.
 .venv-site/installed: constraints.txt
 	@set -e; $(FIND_PYTHON); \
 	rm -rf .venv-site; $$found -m venv .venv-site; \
 	echo "installing what builds pages into .venv-site (once)"; \
-	.venv-site/bin/pip install --quiet --constraint constraints.txt jupyter-book sphinx-exercise
+	.venv-site/bin/pip install --quiet --constraint constraints.txt \
+	  jupyter-book sphinx-exercise pytest
 	@touch $@

@@ -13,8 +13,8 @@
 # # Why the report's loss stays at 0.74
 #
 # After this chapter you can say what a loss can reach before anything is trained,
-# find out how somebody else's loss was computed from its values alone, and tell a
-# network that does not learn from a loss that does not show it.
+# narrow down how somebody else's loss may have been computed, and tell a network that does
+# not learn from a loss that does not show it.
 #
 # *You need:* {doc}`05_dice_loss` and {doc}`06_training`.
 
@@ -41,28 +41,32 @@ seed = 0  # decides weights, order and mirroring
 # | ResNet34 U-Net, training | {result}`report.resnet34.first:.3f` | {result}`report.resnet34.last:.3f` |
 # | ResNet34 U-Net, validation | {result}`report.resnet34.val_first:.3f` | {result}`report.resnet34.val_last:.3f` |
 #
-# A Dice loss of 0.74 would mean that prediction and mask overlap by about a quarter.
+# A Dice loss of 0.74 would mean a Dice coefficient of about a quarter, averaged over the
+# classes.
 # The pictures that the report shows look better than that. It gives no IoU and no
 # accuracy, and it does not publish its code. What it says is that the last layer of its
 # network is a softmax.
 #
-# So we ask of each way in which the loss may have been computed: between which values
-# can it move at all? A reading is possible if its interval holds the report's values,
-# the last ones near its lower end.
+# So we ask of each way in which the loss may have been computed: from which value, that of a
+# uniform guess, down to which, that of a perfect answer, does it fall as a network learns? A
+# reading is possible if its interval holds the report's values, the last ones near its lower
+# end.
 #
 # ## An interval for each reading
 #
 # Let there be $C$ classes, of which $K$ occur in the batch, and let class $c$ cover the
-# share $s_c$ of the pixels. Suppose that the loss takes each pixel of a class for that
-# class with a value of $a$, and each other pixel with $b$. Then its Dice coefficient is
+# share $s_c$ of the pixels. Let the loss see the value $a$ for class $c$ on the pixels of that
+# class, and $b$ on all others. Then the Dice coefficient of the class is
 #
 # $$
 # \mathrm{Dice}_c = \frac{2\,a\,s_c}{a\,s_c + b\,(1 - s_c) + s_c}
 # $$
 #
 # because $a s_c$ is the overlap, $a s_c + b (1 - s_c)$ the size of the answer and $s_c$
-# that of the mask. A perfect answer and a uniform guess differ in $a$ and $b$ only, and
-# so do the readings:
+# that of the mask. With $D$ the sum of $1 - \mathrm{Dice}_c$ over the $K$ classes that are
+# present, the loss is $D/K$ as a mean over those, $(D + C - K)/C$ as a mean over all with
+# absent ones as lost, and $D/C$ with absent ones as 0. A perfect answer and a uniform guess
+# differ in $a$ and $b$ only, and so do the readings:
 #
 # | reading | perfect: $a$, $b$ | uniform: $a = b$ | mean over |
 # | --- | --- | --- | --- |
@@ -76,7 +80,8 @@ seed = 0  # decides weights, order and mirroring
 #
 # Where do $a$ and $b$ come from? A second softmax sees 1 for the right class and 0 for
 # the others, and makes $e^1$ of the one and $e^0$ of each other, divided by their sum.
-# The sigmoid is $\sigma(x) = 1/(1 + e^{-x})$.
+# The sigmoid is $\sigma(x) = 1/(1 + e^{-x})$. If all classes together are taken as one set,
+# the overlap is $\sum_c a s_c = a$ and both sizes are 1, so the Dice coefficient is $2a/2$.
 #
 # The fourth and the sixth reading are no invention: the Dice loss of
 # segmentation-models-pytorch takes logits unless it is told otherwise, applies the
@@ -129,7 +134,8 @@ readings = [
 
 # %% [markdown]
 # Does the formula hold? We take a real mask and hold it against the losses themselves:
-# ours, those of segmentation-models-pytorch, and the sums by hand.
+# ours, those of segmentation-models-pytorch, and the sums by hand. `DiceLoss` wants logits;
+# the logarithms of probabilities are such, for the softmax turns them back.
 
 # %%
 from pathlib import Path
@@ -243,21 +249,26 @@ figure = plots.plot_intervals(
 
 # %% [markdown]
 # Most readings can be left aside. With one softmax the interval goes down to 0, so a
-# network that stops at 0.74 would hardly have learned. To count absent classes as lost
-# explains 0.74 only if nearly ten of thirteen are absent. Without the division by all
-# classes, a second softmax keeps the loss above the report's last values even for a
-# perfect answer. The sigmoid's intervals are narrower than what the report's losses fall
-# by, {result}`10_plateau.smallest_fall:.3f` at the least.
+# network that stops at 0.74 would hardly have learned, and the report's pictures look better
+# than that. To count absent classes as lost puts a perfect answer at 0.74 only if nearly ten
+# of thirteen are absent. Where the mean is over present classes, or over one set, a second
+# softmax and the sigmoid stay above the last values even for a perfect answer. The sigmoid
+# with absent classes as 0 can be moved to them by the number of classes, but its intervals
+# are narrower than every fall in the report, {result}`10_plateau.smallest_fall:.3f` at the
+# least.
 #
 # One reading stays: **the softmax taken twice, the mean over all classes, and absent ones
 # as 0**. Its interval depends on the number of classes that occur. With eleven of thirteen it
 # runs from {result}`10_plateau.eleven.uniform:.3f` for a uniform guess to
 # {result}`10_plateau.eleven.perfect:.3f` for a perfect answer, and the report's network
 # from scratch goes from {result}`report.scratch.first:.3f` to
-# {result}`report.scratch.last:.3f`: nearly the whole of it. Its ResNet34 begins at
-# {result}`report.resnet34.first:.3f`, above the interval. That is possible: a network that
-# answers wrongly does worse than a uniform guess, and a batch with one class more moves the
-# whole interval up.
+# {result}`report.scratch.last:.3f`: most of it.
+#
+# Its ResNet34 begins above the interval, in training and in validation. Slightly more than
+# eleven classes would hold its validation losses. Its training losses lie farther apart than
+# the interval is wide: a network that answers wrongly does a little worse than a uniform
+# guess, other pictures have other shares, and what is printed may be the loss of a single
+# batch. Its first value stays partly unexplained.
 #
 # ```{admonition} A reading, not a proof
 # :class: note
@@ -271,7 +282,11 @@ figure = plots.plot_intervals(
 # So we train the U-Net from scratch that way: a softmax at its end, the Dice loss of
 # segmentation-models-pytorch as it comes, Adam at the report's rate, and as many epochs.
 # The pictures are small and come one by one, so that about eleven classes occur at a
-# time. Which size and batch the report used is not known.
+# time: that we chose. Which size and batch the report used is not known.
+#
+# `fit` of {doc}`06_training` calls `setup`, which builds network and optimizer, and `learn`,
+# which gives a row of the history after each epoch. We call these two ourselves, since the
+# network and the loss are our own.
 
 # %%
 from torch import nn
@@ -330,7 +345,7 @@ once = train_with(
 )
 once.iloc[[0, -1]].round(4)
 
-# %% mystnb={"image": {"alt": "Above, the training and validation losses over the epochs: that of the softmax taken twice stays in a narrow band and passes near the report's first and last values, that of the softmax taken once falls far below. Below, the validation mIoU of both networks rises; that with one softmax reaches more in a quarter of the epochs."}, "figure": {"caption": "The U-Net from scratch, trained with the softmax taken twice and once. Crosses are the report's values for its network from scratch.", "name": "fig-plateau"}}
+# %% mystnb={"image": {"alt": "Above, the training and validation losses over the epochs for the softmax taken twice, in a narrow band, and for the softmax taken once, with the report's first and last values as crosses. Below, the validation mIoU of both networks."}, "figure": {"caption": "The U-Net from scratch, trained with the softmax taken twice and once. Crosses are the report's values for its network from scratch.", "name": "fig-plateau"}}
 figure = plots.plot_losses(
     {"softmax twice": twice, "softmax once": once},
     marks=[(1, stated[0][0]), (plateau_epochs, stated[0][1])],
@@ -378,22 +393,30 @@ save_results(
 # epoch to {result}`10_plateau.twice.last.train_loss:.4f` in epoch
 # {result}`10_plateau.twice.epochs`; the report's from {result}`report.scratch.first:.4f`
 # to {result}`report.scratch.last:.4f`. They lie {result}`10_plateau.off_first:.3f` and
-# {result}`10_plateau.off_last:.3f` apart.
+# {result}`10_plateau.off_last:.3f` apart. That the first ones agree says little, for the
+# number of classes was chosen and one epoch is near a uniform guess. The last ones are the
+# test, and they are to be held against a fall of {result}`10_plateau.smallest_fall:.3f`.
 #
 # While that loss hardly moves, the network learns: its validation mIoU goes from
 # {result}`10_plateau.twice.first.val_miou:.3f` to
 # {result}`10_plateau.twice.last.val_miou:.3f`, its pixel accuracy from
 # {result}`10_plateau.twice.first.val_pixel_accuracy:.3f` to
-# {result}`10_plateau.twice.last.val_pixel_accuracy:.3f`. But it learns less than it could:
-# with one softmax it is at {result}`10_plateau.once.last.val_miou:.3f` after
-# {result}`10_plateau.once.epochs` epochs. The second softmax squashes the gradient as it
-# squashes the loss.
+# {result}`10_plateau.twice.last.val_pixel_accuracy:.3f`. With one softmax the same network
+# has an mIoU of {result}`10_plateau.once.last.val_miou:.3f` and an accuracy of
+# {result}`10_plateau.once.last.val_pixel_accuracy:.3f` after {result}`10_plateau.once.epochs`
+# epochs.
+#
+# The formula says what a second softmax costs. With $b$ above 0, the Dice coefficient of a
+# rare class stays near 0 even for a perfect answer, so that finding it hardly lowers the
+# loss. (A gradient that is merely smaller would not matter to Adam, which divides by its
+# size.) The two losses differ in the absent classes as well, which mainly scales the loss of
+# a picture.
 #
 # ## Summary
 #
 # - Look at what a perfect answer scores before you trust a loss.
 # - An interval is quickly computed, and rules out most readings of a strange value.
-# - A loss says whether learning goes on; only a score says how far it got.
+# - A loss that hardly moves may belong to a network that learns: look at a score beside it.
 #
 # ## Exercises
 
@@ -432,7 +455,8 @@ for C in (2, 3, 5, 11, 19):
     print(f"{C:3} classes: {loss_of('softmax twice', a, b, even):.3f}")
 
 # %% [markdown]
-# The more classes, the closer to 1, and the less the loss can show.
+# The more classes, the closer to 1. From three classes on, the gap to a uniform guess narrows
+# as well.
 #
 # ```{solution-end}
 # ```

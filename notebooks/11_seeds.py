@@ -34,16 +34,12 @@ real_dir = "data/lyft"  # the real Lyft data, if they are there
 # ## What is the same, and what is not
 #
 # In {doc}`09_comparison` each network was trained once, as the report did it. Here each is
-# trained {result}`11_seeds.seeds` times, from other first weights and in another order each
-# time, and with what the last years have taught about training U-Nets:
+# trained {result}`11_seeds.seeds` times with the same recipe, from other first weights and in
+# another order each time.
 #
-# - the loss is the sum of Dice loss and cross-entropy {cite}`isensee2021`,
-# - the learning rate rises for a moment and then falls to 0 along a cosine
-#   {cite}`loshchilov2017`,
-# - pictures are mirrored, cropped and varied in colour.
-#
-# Data, split, epochs, batches and augmentation are the same for both networks. The
-# ResNet34 starts from **random** weights in all of these runs, so that the networks
+# Data, split, epochs, batches, loss, learning rate and augmentation are the same for both
+# networks. The same seed shows both the same pictures in the same order; their first weights
+# cannot be compared. The ResNet34 starts from **random** weights in all of these runs, so that the networks
 # differ in architecture alone; what pretraining brings is the matter of
 # {doc}`13_pretraining`.
 
@@ -85,13 +81,16 @@ curves = pd.concat(
 figure = plots.plot_spread(curves)
 
 # %% [markdown]
-# Where the bands of the two networks overlap, a single run of each says nothing about
-# which is better.
+# Where the bands of the two networks overlap, a single run of each might have come out
+# either way.
 #
 # ## Scores
 #
-# Each run is scored on the test pictures at the size of their masks. The pictures per
-# second are those of one picture at a time, from its bytes to its mask.
+# Each run is scored on the test pictures at the size of their masks. F0.5 of the road weighs
+# false road more than missed road, F2 of vehicles what is missed of them more than what is
+# false; both as in the Lyft challenge, where road lines count as road and the camera's own
+# hood does not count as a vehicle. The IoU of vehicles includes the hood. The pictures per
+# second are those of one picture at a time, from the decoded picture to its mask.
 
 # %%
 import time
@@ -169,20 +168,25 @@ gains = [
 ]
 
 # %% [markdown]
-# The number after ± is the standard deviation over the seeds. From scratch, with
+# The number after ± is the standard deviation over the seeds. The mean of $n$ runs varies
+# less than a single one, by $1/\sqrt{n}$.
+#
+# From scratch, with
 # {result}`11_seeds.scratch.parameters:,` parameters, the mIoU is
 # {result}`11_seeds.scratch.miou.mean:.3f` ± {result}`11_seeds.scratch.miou.spread:.3f`; the
 # ResNet34 network, with {result}`11_seeds.resnet34.parameters:,`, has
 # {result}`11_seeds.resnet34.miou.mean:.3f` ± {result}`11_seeds.resnet34.miou.spread:.3f`. The
 # difference, seed by seed, goes from {result}`11_seeds.gain.lowest:+.3f` to
-# {result}`11_seeds.gain.highest:+.3f`: if both have one sign, the seeds agree on which is
-# better; three seeds can agree by chance in one case of four.
+# {result}`11_seeds.gain.highest:+.3f`. If both have one sign, the seeds agree on which is
+# better; but even of two equal networks, three seeds agree in one case of four.
 #
 # The baselines of {doc}`02_road_scenes`, on the same pictures: the most frequent class of
 # each position has an mIoU of {result}`11_seeds.baselines.position:.3f`, the most frequent
-# class of each colour and place {result}`11_seeds.baselines.colour:.3f`.
+# class of each colour and place {result}`11_seeds.baselines.colour:.3f` (at the reduced size).
 #
 # ## Class by class
+#
+# On which classes do the seeds disagree?
 
 # %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each of the 13 classes for both networks, means over the seeds with lines for their standard deviation."}, "figure": {"caption": "IoU of each class on the test pictures: means over the seeds, lines for their standard deviation.", "name": "fig-seeds-classes"}}
 per_class = pd.DataFrame(
@@ -193,8 +197,8 @@ per_class = pd.DataFrame(
 figure = plots.plot_per_class(per_class)
 
 # %% [markdown]
-# The lines are longest for rare classes. There a single run is least to be trusted, and
-# there two networks are most easily said to differ.
+# Where a line is long, a single run is least to be trusted. Mind a rare class with a short
+# line near 0: all runs agree there, because none finds it.
 #
 # ## Typical and worst pictures
 #
@@ -220,10 +224,12 @@ figure = plots.plot_grid(
 )
 
 # %% [markdown]
-# The worst picture has {result}`11_seeds.worst:.1%` of its pixels right, the mean is
-# {result}`11_seeds.mean:.1%`.
+# Averaged over both networks, the worst picture has {result}`11_seeds.worst:.1%` of its
+# pixels right; the mean over all is {result}`11_seeds.mean:.1%`.
 #
 # ## Which class is taken for which
+#
+# Read along a row: where do the pixels of a class go that are not found?
 
 # %% mystnb={"image": {"alt": "The confusion matrix of the network from scratch, summed over the seeds, true classes in rows and predicted classes in columns, each row summing to one."}, "figure": {"caption": "Confusion of the U-Net from scratch, over all seeds.", "name": "fig-seeds-confusion-scratch"}}
 counts = {
@@ -236,8 +242,8 @@ figure = plots.plot_confusion(counts["scratch"], "U-Net from scratch")
 figure = plots.plot_confusion(counts["resnet34"], "ResNet34 U-Net")
 
 # %% [markdown]
-# Read along a row: where do the pixels of a class go that are not found? Thin things go to
-# what stands behind them, and classes of one material to each other.
+# Two kinds of mistake are to be expected: thin things that go to what stands behind them, and
+# classes that share a material.
 #
 # ## Does it know how sure it may be?
 #
@@ -352,8 +358,8 @@ alone = [scored["scratch", seed][0]["miou"] for seed in seeds]
 print(f"together {together.miou():.3f}, alone {', '.join(f'{x:.3f}' for x in alone)}")
 
 # %% [markdown]
-# Members that err in different places correct each other. The price is as many networks
-# to train and to ask.
+# Where members err in different places they can correct each other. The price is as many
+# networks to train and to ask.
 #
 # ```{solution-end}
 # ```
@@ -370,8 +376,9 @@ print(f"together {together.miou():.3f}, alone {', '.join(f'{x:.3f}' for x in alo
 #
 # The mean of $n$ seeds has a standard deviation of $0.015/\sqrt{n}$, the difference of two
 # such means $0.015\sqrt{2/n}$. To be twice that, the difference of $0.02$ needs
-# $n = 2 \cdot (2 \cdot 0.015/0.02)^2 = 4.5$, so five seeds of each; and as the spread is
-# itself estimated from few seeds, rather more.
+# $n = 2 \cdot (2 \cdot 0.015/0.02)^2 = 4.5$, so five seeds of each. With five, a measured
+# difference passes that mark about every other time; to pass it four times in five takes
+# about nine.
 #
 # ```{solution-end}
 # ```

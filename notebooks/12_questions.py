@@ -30,10 +30,11 @@ base_channels = 16  # width of the first block, unless width is the question
 
 # %% [markdown]
 # All runs of this chapter are short and alike: the U-Net from scratch,
-# {result}`12_questions.epochs` epochs with the recipe of {doc}`11_seeds`, mirrored pictures,
-# {result}`12_questions.seeds` seeds. One thing is changed at a time. What is compared is
-# the mIoU on the test pictures, at the size at which the network sees them; so the values
-# are not those of the other chapters.
+# {result}`12_questions.epochs` epochs with the recipe of {doc}`11_seeds`,
+# {result}`12_questions.seeds` seeds. One thing is changed at a time. What is compared is the
+# mIoU of the network after its last epoch on the test pictures, at the size at which it sees
+# them; so the values are not those of the other chapters. Nothing in this book is chosen by
+# these scores. To choose a width or a loss for yourself, compare on validation pictures.
 
 # %%
 from dataclasses import replace
@@ -102,12 +103,14 @@ usual[["seed", "miou", "accuracy", "seconds"]].round(3)
 
 # %% [markdown]
 # These are the runs that the others are compared with: the same settings, other seeds. A
-# difference below the distance between them says nothing.
+# difference below the distance between them is no evidence. With so few seeds even a larger
+# one is a hint, unless it is many times as large.
 #
 # ## What do the skip connections buy?
 #
-# We cut them: the decoder sees zeros where the encoder's features would be. The network
-# keeps its size, so that nothing else changes.
+# We cut them: the decoder sees zeros where the encoder's features would be. The number of
+# weights stays, though those that look at zeros do nothing, and the gradient loses its short
+# way to the encoder.
 
 
 # %%
@@ -127,7 +130,7 @@ class WithoutSkips(UNet):
 
 cut = scores_of(base, network=WithoutSkips)
 
-# %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for the U-Net with and without skip connections; without them thin classes fall the most."}, "figure": {"caption": "IoU of each class with and without skip connections: means over the seeds, lines for their standard deviation.", "name": "fig-skips"}}
+# %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for the U-Net with and without skip connections."}, "figure": {"caption": "IoU of each class with and without skip connections: means over the seeds, lines for their standard deviation.", "name": "fig-skips"}}
 columns = list(LYFT.names)
 figure = plots.plot_per_class(
     pd.concat(
@@ -140,10 +143,11 @@ figure = plots.plot_per_class(
 
 # %% [markdown]
 # With skips the mIoU is {result}`12_questions.usual.mean:.3f`, without them
-# {result}`12_questions.cut.mean:.3f`. The loss is largest for
-# *{result}`12_questions.lost_most`*, smallest for *{result}`12_questions.lost_least`*. What the
-# bridge keeps of a picture is a sixteenth of its height and width: enough for a road, not
-# for a pole. The skips bring the edges back.
+# {result}`12_questions.cut.mean:.3f`. The IoU suffers most for
+# *{result}`12_questions.lost_most`* and least for *{result}`12_questions.lost_least`*; a class
+# that neither network finds cannot lose. Compare roads and poles in the figure: the bridge
+# keeps a sixteenth of a picture's height and width, which should hurt thin things more than
+# large ones.
 #
 # ## Which loss?
 #
@@ -162,14 +166,15 @@ figure = plots.plot_choices(losses, "loss", "loss")
 # %% [markdown]
 # The Dice loss alone reaches {result}`12_questions.losses.dice.mean:.3f` in these few epochs,
 # the cross-entropy {result}`12_questions.losses.cross-entropy.mean:.3f`, both together
-# {result}`12_questions.losses.both.mean:.3f`. The Dice loss discovers one class after the
-# other, for a class that is never answered has hardly a gradient; the cross-entropy has
-# one for every pixel from the start.
+# {result}`12_questions.losses.both.mean:.3f`. Two things pull here. The Dice loss gives a rare
+# class as much say as a frequent one, which is what the mIoU asks for; the cross-entropy
+# counts pixels. But a class that is never answered has hardly a gradient in the Dice loss,
+# and is discovered late; in the cross-entropy every pixel has one from the start.
 #
 # ## How wide?
 #
-# The width of the first block, which each step down doubles. Twice the width is four
-# times the weights.
+# Each step down doubles the width of the first block. Twice that width is about four times
+# the weights.
 
 # %% mystnb={"image": {"alt": "Points of the test mIoU for three widths of the first block, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three widths of the first block; a point for each seed.", "name": "fig-width"}}
 half, double = base_channels // 2, base_channels * 2
@@ -189,14 +194,15 @@ widths.groupby("width")[["parameters", "seconds", "miou"]].mean().round(3)
 # From half to twice the usual width the mIoU goes from
 # {result}`12_questions.widths.half.mean:.3f` to {result}`12_questions.widths.double.mean:.3f`,
 # and the training time from {result}`12_questions.seconds.half:.0f` s to
-# {result}`12_questions.seconds.double:.0f` s. The report's paper has 64 channels.
+# {result}`12_questions.seconds.double:.0f` s. The U-Net's paper {cite}`ronneberger2015` has 64
+# channels; the report does not say.
 #
 # ## How much data?
 #
 # An eighth, a quarter, half and all of the training pictures. Fewer pictures are shown more
 # often, so that all runs have the same number of steps.
 
-# %% mystnb={"image": {"alt": "Points of the test mIoU for four numbers of training pictures, one point for each seed and a line through the means, rising with the number."}, "figure": {"caption": "Test mIoU by the number of training pictures, with the same number of steps; a point for each seed.", "name": "fig-how-much"}}
+# %% mystnb={"image": {"alt": "Points of the test mIoU for four numbers of training pictures, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU by the number of training pictures, with the same number of steps; a point for each seed.", "name": "fig-how-much"}}
 amounts = pd.concat(
     [
         scores_of(base, images=len(train) // share).assign(images=len(train) // share)
@@ -210,7 +216,7 @@ figure = plots.plot_choices(amounts, "images", "training pictures")
 # With an eighth of the pictures the mIoU is {result}`12_questions.amounts.eighth.mean:.3f`, with
 # half {result}`12_questions.amounts.half.mean:.3f`, with all
 # {result}`12_questions.amounts.all.mean:.3f`. If the curve still rises at its end, more
-# pictures are worth more than another network.
+# pictures would help further; compare what a doubling gains here and in the figure of widths.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -255,8 +261,8 @@ save_results(
 # ## Summary
 #
 # - Change one thing, keep the rest, and use several seeds.
-# - The skips carry what is thin; the depth carries what is large.
-# - More data and a second loss are cheap; width is paid for in time.
+# - Cut a part to see what it carries.
+# - Another loss costs next to nothing; more pictures cost labels, more width costs time.
 #
 # ## Exercises
 

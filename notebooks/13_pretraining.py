@@ -46,7 +46,8 @@ second_data = "data/camvid"  # a set of real pictures, if there is one
 # ## The first training
 #
 # Scenes at noon, under a low sun and an overcast sky, and the whole network trained on
-# them with the recipe of {doc}`11_seeds`.
+# them with the sum of Dice loss and cross-entropy {cite}`isensee2021`, which learns fast where
+# there are few steps.
 
 # %%
 from pathlib import Path
@@ -96,6 +97,10 @@ print(f"{len(kept)} of {len(weights)} tensors kept")
 # their own. All runs have {result}`13_pretraining.steps` steps: fewer pictures are shown
 # more often. Validation pictures choose nothing here: what is scored is the network after
 # the last step, on the test pictures of the same weather.
+#
+# Each score is that of a single run; by {doc}`11_seeds`, small differences say nothing. Both
+# starts share the first weights of the decoder, the order and the augmentation. The
+# pretrained one has the steps of the first training in addition.
 
 # %%
 from dataclasses import replace
@@ -155,7 +160,7 @@ def transfer(folder):
 to_wet, wet_curves = transfer(towns["wet"])
 to_wet.round(3)
 
-# %% mystnb={"image": {"alt": "Test mIoU over the number of labelled pictures for two starts; the line of the pretrained encoder lies above that of random weights, the most where pictures are fewest."}, "figure": {"caption": "Test mIoU in wet weather by the number of labelled pictures. *Pretrained* is an encoder that has learned in the dry part of the rendered town; no ImageNet weights.", "name": "fig-few"}}
+# %% mystnb={"image": {"alt": "Test mIoU over the number of labelled pictures for two starts, random weights and an encoder pretrained in the town."}, "figure": {"caption": "Test mIoU in wet weather by the number of labelled pictures. *Pretrained* is an encoder that has learned in the dry part of the rendered town; no ImageNet weights.", "name": "fig-few"}}
 figure = plots.plot_choices(to_wet, "pictures", "labelled pictures", hue="start")
 
 # %% [markdown]
@@ -164,10 +169,11 @@ figure = plots.plot_choices(to_wet, "pictures", "labelled pictures", hue="start"
 # {result}`13_pretraining.wet.fewest.pretrained:.3f` from pretrained ones; with
 # {result}`13_pretraining.wet.most.pictures` it is
 # {result}`13_pretraining.wet.most.random:.3f` and
-# {result}`13_pretraining.wet.most.pretrained:.3f`. Look at how the distance changes with
-# the number: what pretraining gives is what the pictures at hand cannot.
+# {result}`13_pretraining.wet.most.pretrained:.3f`. Look at how the distance between the two
+# changes with the number. And mind that dry and wet streets come from one generator and have
+# the same classes: a transfer could hardly be easier.
 #
-# How soon does each start get there?
+# How soon does each start get there? Compare the first points of the curves with the last.
 
 # %% mystnb={"image": {"alt": "Losses and validation mIoU over four rounds of the second training with the largest number of pictures, from random and from pretrained weights."}, "figure": {"caption": "The second training with the most pictures, from both starts.", "name": "fig-few-curves"}}
 most = to_wet["pictures"].max()
@@ -180,9 +186,9 @@ figure = plots.plot_losses(
 #
 # Does the rendered town help with photographs? If a second data set is at hand, in the
 # folder that the parameter `second_data` names, the same is done with it. For the published
-# pages that is CamVid {cite}`brostow2009`: 367 training pictures of streets, 11 classes and
-# pixels that do not count, scored on its validation split. None of its pictures is shown
-# here.
+# pages that is a common version of CamVid {cite}`brostow2009` with 367 training pictures of
+# streets, 11 classes and pixels that do not count, scored on its validation split, since it
+# came without a test part. None of its pictures is shown here.
 
 # %%
 to_real = None
@@ -236,8 +242,8 @@ save_results(
 # %% [markdown]
 # ## Summary
 #
-# - Labels that cost nothing teach an encoder something that carries over.
-# - The fewer labelled pictures, the more the start matters.
+# - Rendered labels can pretrain an encoder; whether that carries over is measured, not assumed.
+# - Compare starts at several numbers of pictures.
 # - Say which weights a run started from, wherever its result is shown.
 #
 # ## Exercises
@@ -262,26 +268,29 @@ scores, _ = score(Predictor(first), test)
 print(f"without a second training: mIoU {scores['miou']:.3f}")
 
 # %% [markdown]
-# Compare it with the table above. Here the classes are the same, so that nothing stands
-# against using the network as it is; with other classes there would be no choice.
+# Compare it with the table above, which is scored at another size, so that a small difference
+# says nothing. Here the classes are the same, and nothing stands against using the network as
+# it is; with other classes there would be no choice.
 #
 # ```{solution-end}
 # ```
 #
 # ```{exercise}
 # :label: ex-pretraining-2
-# You have 50 labelled pictures of your own and no ImageNet weights. Write down the two calls
-# that pretrain on the town and then train on yours.
+# You have 50 labelled pictures of your own and no ImageNet weights. Write down what pretrains
+# on the town and then trains on yours.
 # ```
 #
 # ```{solution-start} ex-pretraining-2
 # :class: dropdown
 # ```
 #
-# Pretrain with `train --data data/town-laptop --model resnet34 --encoder-weights none
-# --loss both --augment full --schedule cosine --out runs/town`, keep the encoder as in this
-# chapter, and call `train --data mine/dataset.yaml --model resnet34 --encoder-weights
-# town-encoder.safetensors --out runs/mine`. The manifest of the second run names the file.
+# Three steps. Call `python -m unet_tutorial train --data data/town-laptop --model resnet34
+# --encoder-weights none --loss both --out runs/town`. Keep its encoder as in this chapter,
+# with `first = load_run(Path("runs/town"))`. Then call `python -m unet_tutorial train --data
+# mine/dataset.yaml --model resnet34 --encoder-weights town-encoder.safetensors --loss both
+# --out runs/mine`; {doc}`14_your_data` says what the description of your data holds. The
+# manifest of the second run names the file of weights.
 #
 # ```{solution-end}
 # ```

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.test_cli import call, error_of
 from unet_tutorial.data.pairs import find_pairs, read_image
-from unet_tutorial.export import export_run, load_predictor
+from unet_tutorial.export import _FromPixels, _write_onnx, export_run, load_predictor
+from unet_tutorial.models.unet import UNet
 from unet_tutorial.prediction import Predictor
 from unet_tutorial.runs import Run
-
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
@@ -34,11 +33,6 @@ def test_the_file_answers_as_the_run_does(
 
 def test_sixteen_channels_stay_under_8_mb(tmp_path: Path) -> None:
 
-    import torch
-
-    from unet_tutorial.export import _FromPixels, _write_onnx
-    from unet_tutorial.models.unet import UNet
-
     image = torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
     network = _FromPixels(UNet(base_channels=16)).eval()
     _write_onnx(network, image, "{}", tmp_path / "model.onnx")
@@ -59,8 +53,10 @@ def test_predict_takes_the_file(tiny_run: Run, town: Path, tmp_path: Path) -> No
 def test_what_is_no_network_is_told_in_a_line(tiny_run: Run, tmp_path: Path) -> None:
     line = error_of(call("export", "--run", tiny_run.folder, "--out", "model.h5"))
     assert "must end in .onnx or .pt2" in line
-    for name in ("broken.onnx", "broken.pt2"):
-        (tmp_path / name).write_bytes(b"no network")
+    torch.save({"a": 1}, tmp_path / "other.pt2")  # an archive, but of another kind
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    (tmp_path / "broken.pt2").write_bytes(b"no network")
+    for name in ("broken.onnx", "broken.pt2", "other.pt2", "missing.pt2"):
         line = error_of(
             call("predict", "--run", tmp_path / name, "--out", tmp_path, "a.png")
         )

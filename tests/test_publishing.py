@@ -32,7 +32,7 @@ profile = "laptop"  # its name
 # %%
 print({number})
 """
-ORIGIN = {"profile": "laptop", "dirty": False, "commit": "abc"}
+ORIGIN = {"profile": "laptop", "dirty": False, "commit": "abc", "data_digest": "d"}
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_what_must_not_be_published_is_refused_and_nothing_is_written(
         publish(project, "ci")
     for origin in ({"profile": "ci"}, {"dirty": True}, {"dirty": None}):
         change_results(project, **origin)
-        with pytest.raises(UserError, match=r"01_first\.json: was made with"):
+        with pytest.raises(UserError, match=r"01_first\.json: was not made with"):
             publish(project, "laptop")
     change_results(project)
     source = project / "notebooks/01_first.py"
@@ -121,13 +121,16 @@ def test_new_numbers_are_held_against_the_published_ones(project: Path) -> None:
     (project / "book/page.md").write_text(text)
     new = project / "_build/laptop/results/01_first.json"
     for miou, is_within in ((0.5, True), (0.539, True), (0.541, False), (None, False)):
-        new.write_text(json.dumps({"miou": miou}))
+        new.write_text(json.dumps({"miou": miou, "provenance": ORIGIN}))
         (row,) = compare(project, "laptop")
         assert (row.name, row.published, row.now) == ("01_first.miou", 0.5, miou)
         assert row.tolerance == pytest.approx(0.04)
         assert row.is_within is is_within
-    new.write_text("{}")
+    new.write_text(json.dumps({"provenance": ORIGIN}))
     with pytest.raises(UserError, match="has no 'miou'"):
+        compare(project, "laptop")
+    new.write_text(json.dumps({"provenance": ORIGIN | {"data_digest": "e"}}))
+    with pytest.raises(UserError, match="data_digest d, and the new one has e"):
         compare(project, "laptop")
 
 
@@ -147,7 +150,8 @@ def test_the_published_page_is_that_of_the_source(notebook) -> None:
     ]
     assert origin["profile"] in ("laptop", "full")
     assert origin["dirty"] is False
-    for known in ("data", "data_digest", "device", "date", "commit", "command"):
+    assert bool(origin["data_digest"]) is ("data_dir" in notebook.parameters)
+    for known in ("data", "device", "date", "commit", "command"):
         assert origin[known]
 
 

@@ -321,6 +321,20 @@ def test_two_calls_for_one_folder_do_not_mix(town: Path, tmp_path: Path) -> None
     fit(TINY, town, tmp_path / "run", on_epoch=call_again)
 
 
+def test_a_run_that_another_call_has_just_finished_is_kept(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish_meanwhile(precision: str) -> Any:
+        monkeypatch.undo()
+        fit(TINY, town, tmp_path / "run")
+        return training.make_fabric(precision)
+
+    monkeypatch.setattr(training, "make_fabric", finish_meanwhile)
+    with pytest.raises(UserError, match="already holds a run"):
+        fit(TINY, town, tmp_path / "run")
+    assert len(load_run(tmp_path / "run").history) == TINY.epochs
+
+
 def test_a_run_does_not_go_on_with_other_parts_of_the_same_data(
     town: Path, tmp_path: Path
 ) -> None:

@@ -119,7 +119,8 @@ class ResultsOrigin(SphinxTransform):
             f"commit {origin['commit'] or 'unknown'}{state}. Make them again with "
         )
         paragraph = nodes.paragraph("", long, classes=["origin"])
-        paragraph += nodes.literal(origin["command"], origin["command"])
+        command = origin.get("command", "make book")
+        paragraph += nodes.literal(command, command)
         paragraph += nodes.Text("; every number is in ")
         link = addnodes.download_reference(
             "",

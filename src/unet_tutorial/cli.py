@@ -286,6 +286,10 @@ def train(
 
     with _progress("reading", 1) as advance, _ctrl_c_ends_the_step() as end_step:
 
+        def on_pair(done: int, total: int) -> None:
+            end_step()
+            advance(done, total)
+
         def on_batch(done: int, total: int) -> None:
             nonlocal began, first
             end_step()
@@ -307,7 +311,7 @@ def train(
                 data,
                 out,
                 skip_bad=skip_bad,
-                on_pair=advance,
+                on_pair=on_pair,
                 on_batch=on_batch,
                 on_epoch=on_epoch,
             )
@@ -337,7 +341,9 @@ def _ctrl_c_ends_the_step() -> Iterator[Callable[[], None]]:
         if asked:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # in the background it is ignored
+        signal.signal(signal.SIGINT, ask)
     try:
         yield end_step
     finally:
@@ -436,7 +442,7 @@ def _number(value: float | None) -> str:
 @app.command()
 def export(
     run: RunFolder,
-    out: Annotated[Path, typer.Option(help="New file, .onnx or .pt2.")],
+    out: Annotated[Path, typer.Option(help="File to write, .onnx or .pt2.")],
 ) -> None:
     """Write a run's network to one file that needs none of this code."""
     from unet_tutorial.export import export_run
@@ -452,7 +458,11 @@ def export(
 @app.command()
 def predict(
     run: Annotated[
-        Path, typer.Option(help="Folder of a finished run, or what 'export' wrote.")
+        Path,
+        typer.Option(
+            help="Folder of a finished run, or what 'export' wrote. "
+            "A .pt2 file can hold code: take none from strangers."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for masks and overlays.")],
     images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],

@@ -69,23 +69,38 @@ def export_run(run: Run, out: Path) -> float:
         256, (2, 3, *run.config.size), dtype=torch.uint8, generator=chance
     )
     about = {"size": run.config.size, "classes": asdict(run.classes)}
+    other = FORMATS[1 - FORMATS.index(out.suffix)]
+    with torch.inference_mode():
+        expected = network(image)
     with whole_file(out) as temporary:
         write = _write_onnx if out.suffix == ".onnx" else _write_pt2
-        write(network, image, json.dumps(about), temporary)
-        answer, _ = _load(temporary, out.suffix)
-        with torch.inference_mode():
-            expected = network(image)
-        difference = float((answer(image) - expected).abs().max())
+        try:
+            write(network, image, json.dumps(about), temporary)
+            answer, _ = _load(temporary, out.suffix)
+            difference = float((answer(image) - expected).abs().max())
+        except (UserError, OSError):
+            raise
+        except Exception as error:  # each exporter has errors of its own
+            raise UserError(
+                f"{out}: cannot be exported ({_reason(error)}); try {other}"
+            ) from error
         if not difference <= TOLERANCE * max(float(expected.abs().max()), 1):
             raise UserError(
                 f"{out}: the exported network answers differently, by up to "
-                f"{difference:.3g}; nothing was written, try {' or '.join(FORMATS)}"
+                f"{difference:.3g}; nothing was written, try {other}"
             )
     return difference
 
 
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 def _write_onnx(network: nn.Module, image: Tensor, about: str, path: Path) -> None:
-    _import_onnxruntime()
+    try:
+        import onnxscript  # noqa: F401  # by which torch writes the file
+    except ImportError as error:
+        raise _lack("onnxscript") from error
     # It tells of each of its steps, and warns of what it does itself.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -122,8 +137,10 @@ def _load(path: Path, suffix: str) -> tuple[Any, dict[str, Any]]:
             return torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
 
     else:
-        if not zipfile.is_zipfile(path):  # of which torch would tell in many lines
-            raise ValueError("it is no archive")
+        # Torch would tell in many lines that it is another kind of file.
+        with zipfile.ZipFile(path) as archive:
+            if not any(name.endswith(ABOUT) for name in archive.namelist()):
+                raise ValueError(f"there is no {ABOUT} in it")
         extra = {ABOUT: ""}
         with path.open("rb") as file:
             module = torch.export.load(file, extra_files=extra).module()
@@ -139,17 +156,24 @@ def _load(path: Path, suffix: str) -> tuple[Any, dict[str, Any]]:
 def _import_onnxruntime() -> Any:
     try:
         import onnxruntime
-        import onnxscript  # noqa: F401  # torch writes the file by it
     except ImportError as error:
-        raise UserError(
-            "ONNX needs two more packages: 'pip install onnxruntime onnxscript', or "
-            "export to a .pt2 file"
-        ) from error
+        raise _lack("onnxruntime") from error
     return onnxruntime
 
 
+def _lack(package: str) -> UserError:
+    return UserError(
+        f"{package} is not installed, which ONNX files need; 'pip install {package}', "
+        "or use a .pt2 file"
+    )
+
+
 class ExportedPredictor(Predictor):
-    """A network from a file that :func:`export_run` wrote, on the CPU."""
+    """A network from a file that :func:`export_run` wrote, on the CPU.
+
+    A ``.pt2`` file can hold code, which is executed when it is loaded: take none from
+    strangers. An ``.onnx`` file cannot.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -160,10 +184,9 @@ class ExportedPredictor(Predictor):
         except UserError:
             raise
         except Exception as error:  # each runtime has errors of its own
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
-                f"{path}: is no network that 'export' wrote ({reason}); export the "
-                "run again"
+                f"{path}: is no network that 'export' wrote ({_reason(error)}); export "
+                "the run again"
             ) from error
         self.device = torch.device("cpu")
 

@@ -74,6 +74,7 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
         UserError: if the folder that ``path`` is in cannot be written, or another
             process is at work on it and this one is not to ``wait``.
     """
+    path = path.resolve()  # one lock, by whatever way the folder was reached
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))

@@ -248,6 +248,8 @@ def run_notebooks(
             )
 
         clock.start(notebook)
+        # If this fails, results may be of another execution than the page.
+        (build / "stamps" / f"{notebook.name}.json").unlink(missing_ok=True)
         executed = _execute(root, build, notebook, chosen, on_cell)
         seconds = round(clock.stop(), 1)
         page = build / "pages" / f"{notebook.name}.ipynb"
@@ -260,7 +262,7 @@ def run_notebooks(
             )
         written = read_json(results)
         written["provenance"] = written.get("provenance", {}) | {
-            "data_digest": data_digest,
+            "data_digest": data_digest if "data_dir" in notebook.parameters else None,
             "command": command + (" STUDIES=yes" if notebook.study else ""),
         }
         write_json(results, written)
@@ -321,8 +323,9 @@ def lay_out_pages(root: Path, build: Path, names: list[str]) -> None:
         if path.is_file() and "__pycache__" not in path.parts:
             origins[str(path.relative_to(root))] = path
     for name in names:
-        origins[f"book/{name}.ipynb"] = build / "pages" / f"{name}.ipynb"
-        origins[f"book/results/{name}.json"] = build / "results" / f"{name}.json"
+        if (build / "pages" / f"{name}.ipynb").is_file():
+            origins[f"book/{name}.ipynb"] = build / "pages" / f"{name}.ipynb"
+            origins[f"book/results/{name}.json"] = build / "results" / f"{name}.json"
     origins["book/results/build.json"] = build / "results" / "build.json"
     sources = {Path(place): path for place, path in origins.items() if path.is_file()}
     for place, origin in sources.items():

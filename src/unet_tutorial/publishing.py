@@ -2,6 +2,7 @@
 
 import base64
 import fnmatch
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,10 @@ NOT_COMPARED = ("build", "report")
 
 
 def publish(root: Path, profile: str) -> list[str]:
-    """Copy a profile's pages and results to ``book/``, all or none.
+    """Copy a profile's pages and results to ``book/``, after a look at all of them.
 
     The prose of a page is taken from its source as it is now; its code must be what was
-    executed.
+    executed. Pages whose source is gone are removed.
 
     Returns:
         The names of the pages.
@@ -41,6 +42,7 @@ def publish(root: Path, profile: str) -> list[str]:
             "nothing and are never published"
         )
     build, pages, results = root / "_build" / profile, {}, {}
+    digests: set[str | None] = {None}
     for notebook in find_notebooks(root / "notebooks"):
         executed, numbers = (
             build / folder / f"{notebook.name}.{ending}"
@@ -52,23 +54,33 @@ def publish(root: Path, profile: str) -> list[str]:
                 f"'make book PROFILE={profile} STUDIES=yes'"
             )
         results[notebook.name] = read_json(numbers)
-        origin = results[notebook.name]["provenance"]
-        if origin["profile"] != profile or origin["dirty"] is not False:
+        origin = results[notebook.name].get("provenance", {})
+        if origin.get("profile") != profile or origin.get("dirty") is not False:
             raise UserError(
-                f"{numbers}: was made with the profile {origin['profile']}, and from "
-                f"changes to commit {origin['commit']} that are in none; commit them, "
-                "and execute it again"
+                f"{numbers}: was not made with the profile {profile} from a commit "
+                "alone; commit all changes, delete that file, and execute the notebook "
+                "again"
             )
+        digests.add(origin.get("data_digest"))
         pages[notebook.name] = with_current_prose(
             nbformat.read(executed, as_version=4), notebook.path
         )
         check_size(pages[notebook.name], executed)
-    written = sum(len(nbformat.writes(page)) for page in pages.values())
+    if len(digests) > 2:
+        raise UserError(
+            f"{build}: its pages were made from different data; execute all of them "
+            f"with 'make book PROFILE={profile} STUDIES=yes'"
+        )
+    results["build"] = read_json(build / "results/build.json")
+    written = sum(len(nbformat.writes(page).encode()) for page in pages.values())
+    written += sum(len(json.dumps(content, indent=2)) for content in results.values())
     if written > TOTAL_LIMIT:
         raise UserError(
             f"the pages have {written:,} bytes; {TOTAL_LIMIT:,} are allowed"
         )
-    results["build"] = read_json(build / "results/build.json")
+    for path in [*(root / "book").glob("*.ipynb"), *(root / "book/results").glob("*")]:
+        if path.stem not in {*results, "report"}:
+            path.unlink()
     for name, page in pages.items():
         with whole_file(root / f"book/{name}.ipynb") as temporary:
             nbformat.write(page, temporary)
@@ -115,11 +127,11 @@ def check_size(page: nbformat.NotebookNode, path: Path) -> None:
     Raises:
         UserError: if one is.
     """
-    sizes = {"the notebook": (len(nbformat.writes(page)), NOTEBOOK_LIMIT)}
+    sizes = {"the notebook": (len(nbformat.writes(page).encode()), NOTEBOOK_LIMIT)}
     outputs = [out for cell in page.cells for out in cell.get("outputs", [])]
     for number, output in enumerate(outputs):
         for kind, content in output.get("data", {}).items():
-            if kind.startswith("image/"):
+            if kind in ("image/png", "image/jpeg"):
                 size = len(base64.b64decode(content))
                 sizes[f"the figure of output {number}"] = (size, FIGURE_LIMIT)
     for what, (size, limit) in sizes.items():
@@ -158,7 +170,7 @@ def compare(root: Path, profile: str) -> list[Compared]:
     ``book/tolerances.yaml``.
 
     Raises:
-        UserError: if results are missing.
+        UserError: if results are missing, or are of another profile or other data.
     """
     tolerances = read_tolerances(root)
     quoted = {
@@ -172,10 +184,18 @@ def compare(root: Path, profile: str) -> list[Compared]:
         page = name.partition(".")[0]
         if page in NOT_COMPARED:
             continue
-        published, now = (
-            _look_up(folder / f"{page}.json", name.split(".")[1:])
+        files = [
+            folder / f"{page}.json"
             for folder in (root / "book/results", root / "_build" / profile / "results")
-        )
+        ]
+        for fact in ("profile", "data_digest"):
+            there, here = (_look_up(path, ["provenance", fact]) for path in files)
+            if there != here:
+                raise UserError(
+                    f"{files[0]}: was published with {fact} {there}, and the new one "
+                    f"has {here}; they cannot be compared"
+                )
+        published, now = (_look_up(path, name.split(".")[1:]) for path in files)
         tolerance = _tolerance_of(name, tolerances)
         compared.append(Compared(name, published, now, tolerance))
     return compared

@@ -148,6 +148,8 @@ def begin_run(
         UserError: if an unfinished run of another setup is there and not to be
             overwritten, or the folder cannot be made.
     """
+    # Again: another process may have finished a run here in the meantime.
+    check_run_folder(folder, overwrite)
     setup = json.loads(json.dumps(setup))  # as it will be read
     if (folder / SETUP).exists() and not (folder / MANIFEST).exists():
         known = read_json(folder / SETUP)
@@ -317,7 +319,8 @@ def _device() -> str:
 
 
 def _is_dirty() -> bool | None:
-    changes = _git("status", "--porcelain", "--untracked-files=no")
+    # What else has changed, or lies around, has no say in a result.
+    changes = _git("status", "--porcelain", "--", ":/src", ":/notebooks")
     return None if changes is None else bool(changes)
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -299,7 +299,8 @@ def learn(
         A row of the history after each epoch, which is in the state's by then.
 
     Raises:
-        UserError: if the loss is no longer a number.
+        UserError: if the augmentation is not known, the loss is no longer a number, or
+            no validation pixel has a class.
     """
     augment = make_augmentation(config.augment, config.size)
     batch_size = config.batch_size // fabric.world_size
@@ -433,9 +434,20 @@ def fit(
         "processes": fabric.world_size,
         "torch": torch.__version__,
     }
-    with locked(run_dir, wait=False) if fabric.is_global_zero else nullcontext():
-        saved = begin_run(run_dir, about, overwrite) if fabric.is_global_zero else None
-        state.restore(fabric.broadcast(saved))
+    with ExitStack() as stack:
+        saved: dict[str, Any] | None = None
+        refused: UserError | None = None
+        if fabric.is_global_zero:
+            try:
+                stack.enter_context(locked(run_dir, wait=False))
+                saved = begin_run(run_dir, about, overwrite)
+            except UserError as error:
+                refused = error
+        # All processes stop, not only the one that looked: the others would wait.
+        saved, refused = fabric.broadcast((saved, refused))
+        if refused is not None:
+            raise refused
+        state.restore(saved)
         if fabric.is_global_zero:
             _keep(run_dir, state, config)
         for row in learn(
