@@ -169,7 +169,8 @@ gains = [
 
 # %% [markdown]
 # The number after ± is the standard deviation over the seeds. The mean of $n$ runs varies
-# less than a single one, by $1/\sqrt{n}$.
+# less than a single one, by $1/\sqrt{n}$. Where the spread of a score is nearly as large as the
+# score itself, some of the runs have failed at it, and the mean describes none of them.
 #
 # From scratch, with
 # {result}`11_seeds.scratch.parameters:,` parameters, the mIoU is
