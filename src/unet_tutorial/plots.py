@@ -267,7 +267,8 @@ def plot_choices(
     )
     axis.set(xlabel=xlabel, ylabel="test mIoU", ylim=(0, None))
     if hue:
-        axis.legend(title=None, fontsize=9)
+        axis.legend().remove()
+        figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
     return figure
 
 
