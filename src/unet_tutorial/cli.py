@@ -631,8 +631,9 @@ def compare_command(
     table = Table(
         title=f"published numbers and profile {profile}", title_justify="left"
     )
-    for column in ("number", "published", "now", "tolerance", ""):
-        table.add_column(column, justify="left" if column == "number" else "right")
+    table.add_column("number", overflow="fold")  # never shortened: it is to be found
+    for column in ("published", "now", "tolerance", ""):
+        table.add_column(column, justify="right")
     for row in compared:
         told = "-" if row.tolerance is None else f"{row.tolerance:.3g}"
         verdict = "within" if row.is_within else "APART"
