@@ -6,7 +6,7 @@
 #   unet_tutorial:
 #     needs: [02_road_scenes]
 #     study: true
-#     seconds: {ci: 20, laptop: 1300, full: 7200}
+#     seconds: {ci: 20, laptop: 1500, full: 7200}
 # ---
 
 # %% [markdown]
