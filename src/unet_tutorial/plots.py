@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -154,13 +155,21 @@ def plot_losses(
         miou_axis.plot(history["epoch"], history["val_miou"], **look)
     for at, value in marks:
         loss_axis.plot(at, value, "x", color="black", markersize=9, zorder=3)
+    _label_by_epoch(loss_axis, miou_axis, ylabel)
+    _legend_above(figure)
+    return figure
+
+
+def _label_by_epoch(loss_axis: Axes, miou_axis: Axes, ylabel: str) -> None:
     loss_axis.set(xlabel="epoch", ylabel=ylabel)
     miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, 1))
     for axis in (loss_axis, miou_axis):
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    # Above the plots: inside, it would cover a curve sooner or later.
+        axis.locator_params(axis="x", integer=True)
+
+
+def _legend_above(figure: Figure) -> None:
+    """Inside the plots it would cover a curve sooner or later."""
     figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
-    return figure
 
 
 def plot_per_class(scores: pd.DataFrame) -> Figure:
@@ -176,7 +185,7 @@ def plot_per_class(scores: pd.DataFrame) -> Figure:
     )
     axis.set(xlim=(0, 1), xlabel="IoU on the test split", ylabel="")
     axis.legend().remove()
-    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    _legend_above(figure)
     return figure
 
 
@@ -230,11 +239,8 @@ def plot_spread(histories: pd.DataFrame) -> Figure:
             axis.fill_between(
                 band.index, band["min"], band["max"], color=colour, alpha=0.2
             )
-    loss_axis.set(xlabel="epoch", ylabel="loss")
-    miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, 1))
-    for axis in (loss_axis, miou_axis):
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    _label_by_epoch(loss_axis, miou_axis, "loss")
+    _legend_above(figure)
     return figure
 
 
@@ -268,7 +274,7 @@ def plot_choices(
     axis.set(xlabel=xlabel, ylabel="test mIoU", ylim=(0, None))
     if hue:
         axis.legend().remove()
-        figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+        _legend_above(figure)
     return figure
 
 
@@ -317,5 +323,5 @@ def plot_intervals(
     axis.set_yticks(range(len(intervals)), list(intervals))
     axis.invert_yaxis()
     axis.set(xlim=(0, 1), xlabel=xlabel)
-    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    _legend_above(figure)
     return figure

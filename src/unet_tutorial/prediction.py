@@ -1,7 +1,6 @@
 """A finished run and images in, masks and scores out."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -194,22 +193,11 @@ def predict_files(
                     "of one name into folders of their own"
                 )
             taken.append(name.resolve())
-
-    def write(path: Path, image: np.ndarray, mask: np.ndarray) -> None:
+    for done, path in enumerate(images, start=1):
+        image = read_image(path)
+        mask = predictor.mask(image)
         overlay = image // 2 + predictor.classes.colour(mask) // 2
         mask_path, overlay_path = targets[path]
         write_mask(mask_path, mask)
         write_picture(overlay_path, overlay, compress_level=1)  # four times as fast
-
-    # Files are written while the network looks at the next image.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        writing: Future[None] | None = None
-        for done, path in enumerate(images, start=1):
-            image = read_image(path)
-            mask = predictor.mask(image)
-            if writing is not None:
-                writing.result()
-            writing = pool.submit(write, path, image, mask)
-            on_image(done)
-        if writing is not None:
-            writing.result()
+        on_image(done)
