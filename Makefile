@@ -106,8 +106,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,dev,onnx]'
 	@touch $@
 
-# What builds pages and looks at them, and nothing that computes. The library's own dependencies are
-# replaced by stand-ins where the pages read its docstrings.
+# What builds pages and looks at them, and nothing that computes. The library's own
+# dependencies are replaced by stand-ins where the pages read its docstrings.
 .venv-site/installed: constraints.txt
 	@set -e; $(FIND_PYTHON); \
 	rm -rf .venv-site; $$found -m venv .venv-site; \
