@@ -151,7 +151,7 @@ figure = plots.plot_per_class(
 #
 # ## Which loss?
 #
-# Dice as in the report, the cross-entropy, or their sum:
+# Dice as in the report, the cross-entropy, or their sum {cite}`isensee2021`:
 
 # %% mystnb={"image": {"alt": "Points of the test mIoU for three losses, Dice, cross-entropy and their sum, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three losses; a point for each seed.", "name": "fig-which-loss"}}
 losses = pd.concat(

@@ -91,6 +91,18 @@ def test_the_full_augmentation_keeps_sizes_classes_and_the_pixels_together() -> 
     assert not torch.equal(mask[0] == ids[0], mask[GROUP] == ids[GROUP])
 
 
+def test_the_full_augmentation_shrinks_things_as_often_as_it_enlarges_them() -> None:
+    square = torch.zeros(80, *SIZE, dtype=torch.uint8)
+    middle = tuple(slice(side // 2 - 3, side // 2 + 3) for side in SIZE)
+    square[:, *middle] = 1
+    frames = Frames(square[..., None].expand(-1, -1, -1, 3), square, torch.arange(80))
+    areas = [(mask == 1).sum((1, 2)) for _, mask in augmented(frames, 0, "full")]
+    scale = (torch.cat(areas) / 36).sqrt()
+    assert scale.min() < 0.85
+    assert scale.max() > 1.2
+    assert 0.8 < scale.median() < 1.15
+
+
 def test_augmenting_leaves_the_global_generator_alone(frames: Frames) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)

@@ -55,8 +55,8 @@ def make_augmentation(name: str, size: tuple[int, int]) -> v2.Transform:
 
     Args:
         name: ``"none"``; ``"mirror"``, left to right, with a probability of one
-            half; ``"full"``, which also crops a part of 40 to 100 % of the area,
-            scales it to ``size``, and varies brightness, contrast and saturation.
+            half; ``"full"``, which also moves and scales, 0.7 to 1.4 times, and varies
+            brightness, contrast and saturation.
         size: height and width of the outcome.
 
     Raises:
@@ -67,12 +67,17 @@ def make_augmentation(name: str, size: tuple[int, int]) -> v2.Transform:
     if name == "mirror":
         return v2.RandomHorizontalFlip()
     if name == "full":
-        shape = size[1] / size[0]
+        height, width = size
+        shape = width / height
         return v2.Compose(
             [
                 v2.RandomHorizontalFlip(),
+                # Things must be smaller than in the picture as often as larger: a
+                # network that saw them enlarged only would miss the thin ones of
+                # whole pictures. What lies beyond the edges is mirrored inwards.
+                v2.Pad([width // 5, height // 5], padding_mode="reflect"),
                 v2.RandomResizedCrop(
-                    size, scale=(0.4, 1), ratio=(0.9 * shape, 1.1 * shape)
+                    size, scale=(0.25, 1), ratio=(0.9 * shape, 1.1 * shape)
                 ),
                 v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3),
             ]
