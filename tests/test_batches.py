@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.transforms import v2
 
+from tests.waiting import Waits
 from unet_tutorial.data.batches import (
     GROUP,
     MEAN,
@@ -12,6 +14,7 @@ from unet_tutorial.data.batches import (
     Frames,
     batches,
     make_augmentation,
+    to_network,
 )
 from unet_tutorial.data.cache import open_set
 from unet_tutorial.errors import UserError
@@ -42,6 +45,19 @@ def test_batches_are_normalised_and_hold_every_frame_once(frames: Frames) -> Non
     torch.testing.assert_close(back * 255, expected, atol=1e-3, rtol=0)
     masks = torch.cat([mask for _, mask in out])
     assert torch.equal(masks, frames.masks.long())
+
+
+def test_pictures_are_normalised_as_torchvision_does_it_and_nothing_waits() -> None:
+    image = torch.randint(256, (2, 3, 16, 24), dtype=torch.uint8)
+    kept = image.clone()
+    theirs = v2.Compose(
+        [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+    )
+    with Waits() as waits:
+        ours = to_network(image)
+    assert torch.equal(ours, theirs(image))
+    assert torch.equal(image, kept)
+    assert waits.found == []
 
 
 def test_some_frames_can_be_taken_in_any_order(frames: Frames) -> None:

@@ -235,6 +235,24 @@ def test_the_module_is_a_program() -> None:
         assert name in done.stdout
 
 
+@pytest.mark.parametrize(("local", "told"), [("0", True), ("1", False)])
+def test_of_several_processes_one_a_machine_tells_an_error(
+    local: str, told: bool, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "unet_tutorial", "data", "check", "nowhere"]
+    ranks = {"RANK": "2", "LOCAL_RANK": local}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | ranks,
+    )
+    assert done.returncode == 1
+    assert ("nowhere" in done.stderr) == told
+
+
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [("unet_tutorial", {"torch", "numpy"}), ("unet_tutorial.cli", {"torch"})],

@@ -10,7 +10,7 @@ from tests.test_cli import call, error_of
 from unet_tutorial.data.pairs import find_pairs, read_image
 from unet_tutorial.export import _FromPixels, _write_onnx, export_run, load_predictor
 from unet_tutorial.models.unet import UNet
-from unet_tutorial.prediction import Predictor
+from unet_tutorial.prediction import Predictor, score
 from unet_tutorial.runs import Run
 
 
@@ -29,6 +29,8 @@ def test_the_file_answers_as_the_run_does(
         np.testing.assert_allclose(
             exported.logits(image), own.logits(image), rtol=1e-3, atol=1e-4
         )
+    scores, _ = score(exported, find_pairs(town)[:3])
+    assert scores["miou"] == pytest.approx(score(own, find_pairs(town)[:3])[0]["miou"])
 
 
 def test_sixteen_channels_stay_under_8_mb(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch.nn import functional
 
+from tests.waiting import Waits
 from unet_tutorial.errors import UserError
 from unet_tutorial.losses import (
     CrossEntropy,
@@ -117,6 +118,20 @@ def test_a_batch_of_ignored_pixels_alone_teaches_nothing(name: str) -> None:
     assert loss.item() == 0
     assert logits.grad is not None
     assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("name", ["dice", "cross-entropy", "both"])
+@pytest.mark.parametrize("ignore_index", [None, 2])
+def test_no_loss_lets_a_gpu_wait(name: str, ignore_index: int | None) -> None:
+    logits = torch.randn(2, 4, 8, 8, requires_grad=True)
+    mask = torch.randint(3, (2, 8, 8))
+    loss_function = make_loss(name, ignore_index)
+    with Waits() as waits:
+        loss_function(logits, mask).backward()
+    assert waits.found == []
+    with waits:
+        logits[mask[:, None].expand_as(logits) == 0].sum().item()
+    assert waits.found == ["aten.index.Tensor", "aten._local_scalar_dense.default"]
 
 
 def test_an_unknown_loss_is_refused() -> None:

@@ -69,6 +69,20 @@ def test_two_views_of_one_moment_stay_together() -> None:
         assert found.get(f"{name}_left") == found.get(f"{name}_right")
 
 
+def test_two_views_of_sparse_frames_keep_their_distance() -> None:
+    eyes = ("left", "right")
+    found = part_of([f"{10 * i:05}_{eye}" for i in range(100) for eye in eyes])
+    for i in range(99):
+        near = {found.get(f"{10 * j:05}_{eye}") for j in (i, i + 1) for eye in eyes}
+        assert len(near - {None}) < 2
+
+
+def test_a_number_within_a_word_counts_no_frames() -> None:
+    names = [f"aachen_{i:06}_leftImg8bit" for i in range(300)]
+    plain = part_of([f"aachen_{i:06}" for i in range(300)])
+    assert part_of(names) == {f"{stem}_leftImg8bit": plain[stem] for stem in plain}
+
+
 def test_numbers_need_no_padding() -> None:
     found = part_of([f"F61-{i}" for i in range(1, 201)])
     for i in range(1, 200):

@@ -68,7 +68,7 @@ def test_a_run_holds_its_files_and_the_manifest_says_how_it_was_made(
     assert min(manifest["data"]["pairs"].values()) > 0
     assert manifest["precision"] == "32-true"
     assert manifest["images_per_second"] > 0
-    assert manifest["peak_memory_mb"] > 100
+    assert manifest["peak_memory_mb"] > 0
     assert len(manifest["data"]["digest"]) == 16
     assert manifest["versions"]["torch"] == torch.__version__
     assert list(tiny_run.history.columns[:4]) == [
@@ -430,11 +430,16 @@ def test_accumulating_halves_is_near_the_whole_batch(
     assert (whole - shared).abs().max() < 0.25 * fallen
 
 
+@pytest.mark.parametrize("clip", [None, 1.0])
 def test_a_loss_that_is_no_number_stops_and_names_the_pictures(
-    town: Path, tmp_path: Path
+    clip: float | None, town: Path, tmp_path: Path
 ) -> None:
+    config = replace(TINY, epochs=5, learning_rate=1e30, clip=clip)
     with pytest.raises(UserError, match=r"no longer a number in epoch \d.*\.png"):
-        fit(replace(TINY, epochs=5, learning_rate=1e30), town, tmp_path / "run")
+        fit(config, town, tmp_path / "run")
+
+
+def test_a_validation_loss_that_is_no_number_stops(town: Path, tmp_path: Path) -> None:
     # A single step per epoch breaks the network only after its loss was taken.
     one_step = replace(TINY, batch_size=64, learning_rate=1e30)
     with pytest.raises(UserError, match="validation loss is no number"):

@@ -16,7 +16,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from unet_tutorial.data.batches import Frames, batches, make_augmentation, to_network
+from unet_tutorial.data.batches import (
+    Frames,
+    batches,
+    make_augmentation,
+    memory_format,
+    to_network,
+)
 from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.pairs import Pair
 from unet_tutorial.losses import DiceLoss
@@ -88,8 +94,8 @@ def _in_turns(
             watch(turn, REPEATS + 1, f"{title}, {name}")
             began = time.perf_counter()
             images = way()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
+            if device.type != "cpu":
+                torch.accelerator.synchronize()
             if turn:  # the first starts workers and warms up
                 speeds[name].append(images / (time.perf_counter() - began))
     return {name: round(median(values), 1) for name, values in speeds.items()}
@@ -210,10 +216,10 @@ def _three_ways(
 def _trainer(
     config: Config,
     fabric: Fabric,
-    memory_format: torch.memory_format = torch.channels_last,
+    layout: torch.memory_format | None = None,
 ) -> tuple[Callable[[Batches], int], tuple[Tensor, Tensor]]:
     """What trains on batches and counts the images, and a batch for it."""
-    state = setup(config, 13, config.batch_size, fabric, memory_format=memory_format)
+    state = setup(config, 13, config.batch_size, fabric, layout=layout)
     shape, device = (config.batch_size, *config.size), fabric.device
     image = torch.rand(shape[0], 3, *config.size, device=device)
     mask = torch.randint(13, shape, device=device)
@@ -222,4 +228,4 @@ def _trainer(
         losses = train_one_epoch(state.model, data, DiceLoss(), state.optimizer, fabric)
         return config.batch_size * len(losses)
 
-    return train, (image.to(memory_format=memory_format), mask)
+    return train, (image.to(memory_format=layout or memory_format(device)), mask)

@@ -27,11 +27,13 @@ from unet_tutorial.errors import UserError
 
 # In a log, where no line can be redrawn, a line of progress at most this often.
 LOG_EVERY_S = 10.0
-# Of several processes that share a run, the first one talks.
+# Of several processes that share a run, the first one talks; of an error the first one
+# of each machine, which may be the only one that has it.
 SILENT = os.environ.get("RANK", "0") != "0"
+MUTE = os.environ.get("LOCAL_RANK", "0") != "0"
 # Without markup: a path may hold what looks like it.
 console = Console(markup=False, highlight=False, quiet=SILENT)
-errors = Console(stderr=True, markup=False, highlight=False, quiet=SILENT)
+errors = Console(stderr=True, markup=False, highlight=False, quiet=MUTE)
 
 
 class _Group(typer.core.TyperGroup):
@@ -352,7 +354,7 @@ def _ctrl_c_ends_the_step() -> Iterator[Callable[[], None]]:
 
 def _tensorboard(folder: Path | None) -> Callable[[dict[str, float]], None]:
     """What writes a row of the history for TensorBoard, if that is wanted."""
-    if folder is None:
+    if folder is None or SILENT:
         return lambda row: None
     try:
         from torch.utils.tensorboard import SummaryWriter

@@ -20,7 +20,7 @@ from unet_tutorial.classes import Classes
 from unet_tutorial.data.batches import to_network
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import whole_file
-from unet_tutorial.prediction import Predictor
+from unet_tutorial.prediction import Predictor, target_of
 from unet_tutorial.runs import Run, load_run
 
 FORMATS = (".onnx", ".pt2")
@@ -68,7 +68,11 @@ def export_run(run: Run, out: Path) -> float:
     image = torch.randint(
         256, (2, 3, *run.config.size), dtype=torch.uint8, generator=chance
     )
-    about = {"size": run.config.size, "classes": asdict(run.classes)}
+    about = {
+        "size": run.config.size,
+        "classes": asdict(run.classes),
+        "target": run.config.target,
+    }
     other = FORMATS[1 - FORMATS.index(out.suffix)]
     with torch.inference_mode():
         expected = network(image)
@@ -180,6 +184,7 @@ class ExportedPredictor(Predictor):
             self.network, about = _load(path, path.suffix)
             names, colours, ignore_index = about["classes"].values()
             self.classes = Classes(tuple(names), tuple(colours), ignore_index)
+            self.target = target_of(about["target"], self.classes)
             self.resize = v2.Resize(tuple(about["size"]), antialias=True)
         except UserError:
             raise

@@ -25,15 +25,11 @@ def dice_sums(
         The overlap of answer and mask and the size of each of the two, [3, C]. A class
         occurs in the mask where the last is above 0.
     """
-    num_classes = probabilities.shape[1]
-    valid = (
-        torch.ones_like(mask, dtype=torch.bool)
-        if ignore_index is None
-        else mask != ignore_index
-    )
-    target = functional.one_hot(torch.where(valid, mask, 0), num_classes).movedim(-1, 1)
-    target = target * valid[:, None]
-    probabilities = probabilities * valid[:, None]
+    classes = torch.arange(probabilities.shape[1], device=mask.device)
+    target = mask[:, None] == classes[:, None, None]
+    if ignore_index is not None:
+        valid = (mask != ignore_index)[:, None]
+        target, probabilities = target & valid, probabilities * valid
     parts = (probabilities * target, probabilities, target)
     return torch.stack([part.sum((0, 2, 3), dtype=torch.float32) for part in parts])
 
@@ -67,6 +63,7 @@ class _OverProcesses(torch.autograd.Function):
         torch.distributed.all_reduce(total)
         return total
 
+    # A sum as well, since the gradients of the weights are averaged afterwards.
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone()
@@ -74,7 +71,7 @@ class _OverProcesses(torch.autograd.Function):
         return total
 
 
-def _is_shared() -> bool:
+def is_shared() -> bool:
     """Whether several processes train on parts of each batch."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
@@ -102,11 +99,13 @@ class DiceLoss(nn.Module):
         # Sums over many pixels overflow in half precision.
         probabilities = logits.float().softmax(dim=1)
         sums = dice_sums(probabilities, mask.long(), self.ignore_index)
-        if self.training and _is_shared():
+        if self.training and is_shared():
             sums = _OverProcesses.apply(sums)  # the coefficients of the whole batch
         present = sums[2] > 0
+        # Not picked out by an index: a GPU would wait to learn how many there are.
+        lost = torch.where(present, 1 - soft_dice(sums), 0)
         # A batch without a single counted pixel has no class: its loss is 0, not NaN.
-        return (1 - soft_dice(sums))[present].sum() / present.sum().clamp_min(1)
+        return lost.sum() / present.sum().clamp_min(1)
 
 
 class CrossEntropy(nn.Module):
@@ -149,7 +148,7 @@ class CrossEntropy(nn.Module):
         if weights is not None:
             counted = counted * weights[torch.where(counted > 0, mask, 0)]
         total = counted.sum()
-        if self.training and _is_shared():
+        if self.training and is_shared():
             # The processes' gradients are averaged: each gives its part of the batch's.
             torch.distributed.all_reduce(total)
             total = total / torch.distributed.get_world_size()

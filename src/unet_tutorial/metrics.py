@@ -9,7 +9,7 @@ class ConfusionMatrix:
 
     Scores are read from the counts of the whole data set, never averaged over
     images or batches: a class that is rare in one image weighs what it weighs
-    in all. A class that occurs nowhere scores NaN and is left out of means.
+    in all. A class that occurs in no mask scores NaN and is left out of means.
 
     Args:
         num_classes: C; ids are 0 to C-1.
@@ -24,12 +24,14 @@ class ConfusionMatrix:
     def update(self, predicted: Tensor, mask: Tensor) -> None:
         """Count predicted ids against true ids, two integer tensors of one shape."""
         self.counts = self.counts.to(mask.device)
-        if self.ignore_index is not None:
-            valid = mask != self.ignore_index
-            predicted, mask = predicted[valid], mask[valid]
         cells = mask.flatten().long() * self.num_classes + predicted.flatten().long()
-        # Unlike bincount, this does not let a GPU wait to learn the largest cell.
-        self.counts.view(-1).index_add_(0, cells, torch.ones_like(cells))
+        counted = torch.ones_like(cells)
+        if self.ignore_index is not None:
+            counted = (mask.flatten() != self.ignore_index).long()
+            cells = cells * counted
+        # Unlike bincount or picking out the valid ones, this does not let a GPU wait
+        # to learn how many there are.
+        self.counts.view(-1).index_add_(0, cells, counted)
 
     def _hits_misses_false_alarms(self) -> tuple[Tensor, Tensor, Tensor]:
         # On the CPU: Apple GPUs have no double precision.

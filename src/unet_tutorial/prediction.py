@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 from torch import nn
 from torchvision.transforms import v2
 
-from unet_tutorial.classes import LYFT, LYFT_CHALLENGE
-from unet_tutorial.data.batches import to_network
+from unet_tutorial.classes import LYFT, LYFT_CHALLENGE, Classes
+from unet_tutorial.data.batches import memory_format, to_network
 from unet_tutorial.data.pairs import (
     Pair,
     digest_pair,
@@ -20,7 +20,7 @@ from unet_tutorial.data.pairs import (
     write_mask,
     write_picture,
 )
-from unet_tutorial.data.target import choose_target, lyft_target
+from unet_tutorial.data.target import Target, choose_target, lyft_target
 from unet_tutorial.errors import UserError
 from unet_tutorial.metrics import ConfusionMatrix, lyft_score, road_and_vehicle
 from unet_tutorial.models import build_model
@@ -39,13 +39,16 @@ class Predictor:
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
         config = run.config
         self.classes = run.classes
-        source = run.classes if config.target is None else LYFT
-        self.target = choose_target(config.target, source)
-        self.device = torch.device(device or Fabric(accelerator="auto").device)
+        self.target = target_of(config.target, run.classes)
+        self.device = torch.device(
+            device or Fabric(accelerator="auto", devices=1).device
+        )
         self.model = build_model(config.model, len(run.classes), config.base_channels)
         load_weights(run.folder, self.model)
-        self.model.to(self.device).to(memory_format=torch.channels_last).eval()
-        self.in_16_bits = choose_precision("auto", self.device) == "bf16-mixed"
+        layout = memory_format(self.device)
+        self.model.to(self.device).to(memory_format=layout).eval()
+        precision = choose_precision(config.precision, self.device)
+        self.in_16_bits = precision == "bf16-mixed"
         self.resize = v2.Resize(tuple(config.size), antialias=True)
 
     @torch.inference_mode()
@@ -72,6 +75,11 @@ class Predictor:
     def mask(self, image: np.ndarray) -> np.ndarray:
         """[H, W, 3] uint8 to class ids, [H, W] uint8."""
         return self.logits(image).argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def target_of(name: str | None, classes: Classes) -> Target:
+    """What the masks of a data set are reduced to for a network of these classes."""
+    return choose_target(name, classes if name is None else LYFT)
 
 
 def refuse_known(run: Run, pairs: list[Pair]) -> None:

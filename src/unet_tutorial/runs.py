@@ -165,6 +165,8 @@ def begin_run(
             )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # First what says that a run is finished, should this be stopped half-way.
+        (folder / MANIFEST).unlink(missing_ok=True)
         for path in filter(_is_ours, folder.iterdir()):
             path.unlink()
     except OSError as error:

@@ -24,13 +24,18 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from unet_tutorial.classes import Classes
-from unet_tutorial.data.batches import Frames, batches, make_augmentation
+from unet_tutorial.data.batches import (
+    Frames,
+    batches,
+    make_augmentation,
+    memory_format,
+)
 from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.pairs import join_digests
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import locked
-from unet_tutorial.losses import LOSS_NAMES, make_loss
+from unet_tutorial.losses import LOSS_NAMES, is_shared, make_loss
 from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.models import MODEL_NAMES, build_model
 from unet_tutorial.models.resnet_unet import ResNet34UNet, load_encoder_weights
@@ -90,7 +95,10 @@ def train_one_epoch(
             losses.append(loss.detach())
             on_batch()
         if clip is not None:
-            fabric.clip_gradients(model, optimizer, max_norm=clip)
+            # A loss that is no number is told at the end of the epoch, with its batch.
+            fabric.clip_gradients(
+                model, optimizer, max_norm=clip, error_if_nonfinite=False
+            )
         optimizer.step()
         if schedule is not None:
             schedule.step()
@@ -116,7 +124,7 @@ def evaluate(
         losses.append(loss_function(logits, mask))
         confusion.update(logits.argmax(dim=1), mask)
     total = torch.tensor([float(sum(losses)), len(losses)], dtype=torch.float64)
-    if _processes() > 1:
+    if is_shared():
         device = next(model.parameters()).device
         total, confusion.counts = total.to(device), confusion.counts.to(device)
         for counted in (total, confusion.counts):
@@ -130,7 +138,7 @@ def setup(
     images: int,
     fabric: Fabric,
     model: nn.Module | None = None,
-    memory_format: torch.memory_format = torch.channels_last,
+    layout: torch.memory_format | None = None,
 ) -> "State":
     """Build the network and its optimizer on the device.
 
@@ -140,8 +148,8 @@ def setup(
         images: how many there are to train on, for the schedule.
         fabric: where.
         model: another network than the one that the configuration names.
-        memory_format: most hardware convolves faster where the channels of a pixel lie
-            together.
+        layout: in memory; by default what
+            :func:`unet_tutorial.data.batches.memory_format` says.
 
     Raises:
         UserError: if the encoder's weights cannot be had.
@@ -152,7 +160,7 @@ def setup(
         model = build_model(config.model, num_classes, config.base_channels)
     if isinstance(model, ResNet34UNet):
         weights_used = load_encoder_weights(model, config.encoder_weights)
-    model = model.to(memory_format=memory_format)
+    model = model.to(memory_format=layout or memory_format(fabric.device))
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     model, optimizer = fabric.setup(model, optimizer)
     steps = math.ceil(_batches_per_epoch(images, config, fabric) / config.accumulate)
@@ -164,21 +172,25 @@ def make_fabric(precision: str) -> Fabric:
     """One process on the best device there is, or as many as torchrun has started."""
     # It tells what it does, which is nothing for the pages of a book.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(accelerator="auto", devices=1)
-    chosen: Any = choose_precision(precision, fabric.device)
+    device = Fabric(accelerator="auto", devices=1).device
+    if _processes() > 1 and device.type == "mps":
+        device = torch.device("cpu")  # several processes cannot share an Apple GPU
+    where: dict[str, Any] = {
+        "accelerator": device.type,
+        "precision": choose_precision(precision, device),
+    }
     if _processes() == 1:
-        return Fabric(accelerator="auto", devices=1, precision=chosen)
+        return Fabric(devices=1, **where)
     on_this_machine = int(os.environ["LOCAL_WORLD_SIZE"])
     # Newer torch has another name for it, which the oldest that we admit does not know.
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")
     fabric = Fabric(
-        accelerator="auto",
         # The means of the batch normalisation are shared once an epoch, not at each
         # step: processes that answer for different numbers of batches would wait.
         strategy=DDPStrategy(broadcast_buffers=False),
         devices=on_this_machine,
         num_nodes=_processes() // on_this_machine,
-        precision=chosen,
+        **where,
     )
     fabric.launch()
     return fabric
@@ -409,6 +421,8 @@ def fit(
                 "its description, or see 'data check'"
             )
     fabric = make_fabric(config.precision)
+    if fabric.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(fabric.device)  # an earlier run's
     train, val = (
         data.frames(parts[name]).on(fabric.device) for name in ("train", "val")
     )

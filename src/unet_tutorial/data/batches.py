@@ -7,18 +7,28 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
 from unet_tutorial.errors import UserError
 
 # The statistics of ImageNet, which pretrained encoders expect; a network
 # trained from scratch does as well with them as with any others.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-to_network = v2.Compose(
-    [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
-)
 # So many images share one draw of the augmentation. One by one, a GPU would wait
 # for the small steps of it longer than for the network.
 GROUP = 4
+
+
+def to_network(image: Tensor) -> Tensor:
+    """Bytes [..., 3, H, W] to normalised float32 of the same shape.
+
+    As torchvision's ``Normalize``, which brings mean and deviation to the device anew
+    each time, and so lets a GPU wait for the CPU.
+    """
+    image = functional.to_dtype(image, torch.float32, scale=True)
+    for channel, mean, std in zip(image.unbind(-3), MEAN, STD):
+        channel.sub_(mean).div_(std)
+    return image
 
 
 @dataclass(frozen=True)
@@ -102,16 +112,35 @@ def batches(
         generator: decides the augmentation.
 
     Yields:
-        Normalised images [N, 3, H, W] float32, in channels-last order in memory, and
-        masks [N, H, W] int64.
+        Normalised images [N, 3, H, W] float32, and masks [N, H, W] int64. In memory
+        the channels of a pixel lie as :func:`memory_format` says.
     """
+    device = torch.device(device)
     rows = frames.rows.to(frames.images.device)
     for chosen in rows.split(batch_size) if len(rows) else ():
-        image = frames.images[chosen].to(device).permute(0, 3, 1, 2)
-        mask = frames.masks[chosen].to(device)
+        image = _bring(frames.images[chosen], device).permute(0, 3, 1, 2)
+        image = image.contiguous(memory_format=memory_format(device))
+        mask = _bring(frames.masks[chosen], device)
         if augment is not None:
             image, mask = _augment(image, mask, augment, generator)
         yield to_network(image), mask.long()
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """How networks and images lie in memory.
+
+    Most hardware convolves faster where the channels of a pixel lie together. Apple's
+    GPUs are slower then, and torch's gradients of batch normalisation wrong there
+    (pytorch issues 193349 and 175189).
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+def _bring(tensor: Tensor, device: torch.device) -> Tensor:
+    """To the device; to a GPU without waiting for the copy's end."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _augment(

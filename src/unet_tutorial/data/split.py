@@ -75,21 +75,26 @@ def _part_of_frame(drive: str, frame: int) -> str:
 
 
 def _drive_and_frame(stem: str) -> tuple[str, int | None]:
-    """``02_00_012`` is frame 12 of drive ``02_00_``."""
-    found = re.fullmatch(r"(.*?)(\d+)(\D*)", stem)
-    if found is None:
+    """``02_00_012`` is frame 12 of drive ``02_00_``.
+
+    A number in the middle of a word, as in ``_leftImg8bit``, is not taken if there is
+    another.
+    """
+    free = r"(?<![^\W_])\d+|(?<!\d)\d+(?![^\W_])"
+    numbers = [*re.finditer(free, stem)] or [*re.finditer(r"\d+", stem)]
+    if not numbers:
         return stem, None
-    before, number, _ = found.groups()
-    return before, int(number)
+    return stem[: numbers[-1].start()], int(numbers[-1].group())
 
 
 def _usual_step(stems: set[str]) -> float:
     """The median distance of a frame to the next of its drive; 0 without drives."""
-    frames = defaultdict(list)
+    # Sets: the two pictures of a stereo camera share their number.
+    frames = defaultdict(set)
     for stem in stems:
         drive, frame = _drive_and_frame(stem)
         if frame is not None:
-            frames[drive].append(frame)
+            frames[drive].add(frame)
     steps = [b - a for drive in frames.values() for a, b in pairwise(sorted(drive))]
     return median(steps) if steps else 0
 
