@@ -160,14 +160,16 @@ pd.DataFrame(
 # %% [markdown]
 # In the embedded set each pair shows a street of its own: its drives have one frame
 # each, and the name of the drive decides. Training learns from `train`; the best epoch
-# is chosen on `val`; the scores in this book are measured on `test`, from which nothing
+# (an epoch is once through the training pictures) is chosen on `val`; the scores in this book are measured on `test`, from which nothing
 # is learnt or chosen.
 #
 # ## What a shuffle hides
 #
 # How much does it matter? The generator can also drive: here it renders two streets as
-# the real set was recorded, frame after frame, with five folders a little offset. Look
-# at a test frame and at the training frame that is most like it, for each split.
+# the real set was recorded, frame after frame, with five folders a little offset. Drives
+# this short are among the sets that are cut in three by their sorted names: training ends
+# a few frames before the test frames begin. Look at a test frame and at the training
+# frame that is most like it, for each split.
 
 # %% mystnb={"image": {"alt": "Three pictures of rendered streets. The first two are nearly the same, cars, houses and trees in the same places; the third shows a street from another place, with other things in view."}, "figure": {"caption": "A test frame of two drives that were rendered for this page; the training frame most like it if frames are shuffled; and if neighbours are kept apart.", "name": "fig-neighbours"}}
 import random
@@ -279,17 +281,20 @@ save_results(
 # %% [markdown]
 # The shuffled split promises an mIoU of {result}`03_data.flattery.shuffled.own:.3f`;
 # on new streets the same network has {result}`03_data.flattery.shuffled.new:.3f`. The
-# blocks promise {result}`03_data.flattery.blocks.own:.3f`, with
-# {result}`03_data.flattery.blocks.new:.3f` on new streets. Even the blocks promise too
-# much where a set holds few streets, as here two: the test frames are other places of
-# the same streets, in the same light. An honest test has streets of its own.
+# split that keeps neighbours apart, *in blocks* here, promises
+# {result}`03_data.flattery.blocks.own:.3f`, with
+# {result}`03_data.flattery.blocks.new:.3f` on new streets. So it promises too much as
+# well: where a set holds few streets, as here two, the test frames are a later stretch of
+# a street that training has seen, in the same light. The shuffle adds its part to that.
+# An honest test has streets of its own.
 #
 # ## Summary
 #
 # - A pair is a picture and a mask of the same size; a mask holds class ids.
 # - Masks are resized to the nearest pixel, never averaged.
 # - The classes are far from balanced.
-# - The split keeps neighbours together; a shuffle of frames flatters.
+# - The split keeps neighbours together. A shuffle of frames flatters, and so does a test
+#   on streets that training has seen.
 #
 # ## Exercises
 
@@ -319,7 +324,8 @@ print(
 
 # %% [markdown]
 # They differ along the edges. A mean of two ids may be a third: between *None* (0) and
-# *Vehicles* (10), say, averaging answers *Pedestrians* (4) or *Poles* (5). Only between
+# *Sidewalks* (8), say, averaging answers *Buildings* (1), *Pedestrians* (4) or *Roads* (7),
+# as an eighth, a half or seven eighths of the pixels around are pavement. Only between
 # neighbours such as *Roads* (7) and *Sidewalks* (8) is it one of the two, by chance. The
 # nearest pixel only ever answers what is there.
 #

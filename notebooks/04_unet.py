@@ -249,9 +249,13 @@ print("height of the view:", int(seen.any(dim=1).sum()))
 
 # %% [markdown]
 # The decoder's convolutions widen the view once more on the way up. The skips add
-# nothing to it: their view is smaller and lies inside that of the bridge. With
-# weights of both signs the field is the same, but a ReLU that is 0 hides a part of it
-# from the gradient.
+# nothing to it: their view is smaller and lies inside that of the bridge.
+#
+# The count is 15 rows short. On a picture of one colour the four values of a pooling patch
+# are equal, and torch sends the gradient to one of them alone, so that the 1 + 2 + 4 + 8
+# rows that pooling adds are missed. The whole field is that of the bridge and three of its
+# positions more, of 16 rows each. With weights of both signs the field is the same, but a
+# ReLU that is 0 hides a part of it from the gradient in the same way.
 #
 # ```{solution-end}
 # ```

@@ -147,8 +147,8 @@ save_results(
 
 # %% [markdown]
 # The best possible answer scores {result}`05_dice_loss.twice:.3f`, and a useless
-# one {result}`05_dice_loss.uniform:.3f`: the loss can move only in the narrow gap
-# between them. For $C$ classes of equal size the second softmax gives the right
+# one {result}`05_dice_loss.uniform:.3f`: all that learning can gain lies in the
+# narrow gap between them. For $C$ classes of equal size the second softmax gives the right
 # class at most $e / (e + C - 1)$.
 #
 # The report says that its network ends in a softmax, and its loss falls only from
@@ -246,6 +246,10 @@ for sure in (1.0, 5.0):
 # since it divides by the size of the class and not by that of the picture. For both
 # losses the part grows with the network's certainty, for all the other pixels are
 # right already and push less and less.
+#
+# This is the share of the push and not its size. The surer the network is, the smaller the
+# whole push of the Dice loss: a class that is never answered is discovered late
+# ({doc}`07_scratch`).
 #
 # ```{solution-end}
 # ```

@@ -48,9 +48,9 @@ seed = 0  # decides weights, order and mirroring
 # gradient and of the gradient's square. `zero_grad` forgets the gradient of the step
 # before; torch would add to it otherwise.
 #
-# Training pictures are mirrored left to right with a probability of one half, four at a
-# time and their masks with them, whenever they are shown. A street seen in a mirror is a street, and the
-# network sees twice as many.
+# For each group of four training pictures a coin decides whether they are mirrored left to
+# right, masks included, anew each time that they are shown. A street seen in a mirror is a
+# street, and the network sees twice as many.
 #
 # ## Judging without learning
 #
@@ -104,7 +104,8 @@ sorted(path.name for path in run.folder.iterdir())
 # `manifest.json` what one needs to make it again. While a run is under way there is a
 # `checkpoint.pt` as well: a run that was stopped goes on from it, and ends as if it had
 # never been stopped, on a CPU with the very same weights. In the manifest, look for the
-# seed, the digest of the data and the versions.
+# digest of the data and the versions. Long lines are cut here; the seed stands further
+# right in `config`.
 
 # %%
 import json
@@ -132,7 +133,7 @@ for rate in (0.00005, 0.005):
         other, Path(data_dir), folder, overwrite=True
     ).history
 
-# %% mystnb={"image": {"alt": "Loss curves and validation mIoU of three short runs with learning rates of 0.00005, 0.0005 and 0.005, training dashed and validation solid."}, "figure": {"caption": "Three learning rates, from the same first weights.", "name": "fig-rates"}}
+# %% mystnb={"image": {"alt": "Loss curves and validation mIoU of three short runs with learning rates of 0.00005, 0.0005 and 0.005, training dashed and validation solid."}, "figure": {"caption": "Three learning rates, from the same initial weights.", "name": "fig-rates"}}
 from unet_tutorial import plots
 
 ordered = {rate: histories[rate] for rate in ("0.00005", "0.0005", "0.005")}
@@ -209,8 +210,8 @@ save_results(
 # %% [markdown]
 # Two processes train on {result}`06_training.scaling.two:.1f` images a second, one on
 # {result}`06_training.scaling.one:.1f`: {result}`06_training.scaling.gain:.2f` times as many.
-# What is missing to twice as many is the exchange of gradients, and what the two share of
-# the machine. {doc}`15_reproduce` has the calls for several GPUs and machines.
+# It is not twice as many: the two must exchange gradients, work on half batches, and share
+# the machine's memory. {doc}`15_reproduce` has the calls for several GPUs and machines.
 #
 # ## Summary
 #

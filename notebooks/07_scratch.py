@@ -72,11 +72,11 @@ figure = plots.plot_losses({"from scratch": run.history})
 # {result}`report.scratch.first:.4f` to {result}`report.scratch.last:.4f` in 100 epochs, on
 # other pictures and on another scale; {doc}`10_plateau` finds out which.
 #
-# If the validation loss turned while the training loss went on, the network would be
+# If the validation loss rose while the training loss still fell, the network would be
 # learning its training pictures by heart. The weights kept are those of epoch
-# {result}`07_scratch.best_epoch`, the best on the validation pictures. Steps in the
-# mIoU are classes that the network discovers, one after the other: the Dice loss of
-# a class that is never answered has hardly a gradient.
+# {result}`07_scratch.best_epoch`, the best on the validation pictures. A step up
+# in the mIoU that lasts is often a class that the network has discovered: the Dice loss
+# of a class that is never answered has hardly a gradient.
 
 # %% [markdown]
 # ## Scores on the test pictures
@@ -104,8 +104,9 @@ save_results(out_dir, "07_scratch", profile, data_dir, **run.summary(), test=sco
 # %% [markdown]
 # Over all test pictures the mIoU is {result}`07_scratch.test.miou:.3f`, the mean
 # Dice {result}`07_scratch.test.dice:.3f` and the pixel accuracy
-# {result}`07_scratch.test.pixel_accuracy:.3f`. The baseline of
-# {doc}`02_road_scenes` has an mIoU of {result}`02_road_scenes.miou:.3f`.
+# {result}`07_scratch.test.pixel_accuracy:.3f`. The baselines of
+# {doc}`02_road_scenes` have an mIoU of {result}`02_road_scenes.miou:.3f` by position and of
+# {result}`02_road_scenes.by_colour.miou:.3f` by colour and place.
 
 # %% [markdown]
 # ## Predictions
@@ -120,13 +121,15 @@ for pair in test[:: max(len(test) // 3, 1)][:3]:
 figure = plots.plot_grid(rows, ["picture", "mask", "prediction"])
 
 # %% [markdown]
-# Large classes fare well, thin and rare ones badly. Most mistakes lie along edges,
-# since the network saw the picture reduced.
+# Large classes fare well, thin and rare ones badly. Mistakes are of two kinds: a seam along
+# the edges, since the network saw the picture reduced, and whole patches taken for another
+# class, such as road for pavement.
 #
 # ## Where it is unsure
 #
 # The softmax of the logits gives each class a probability. The largest of them
-# says how sure the network is of its answer. Is it unsure where it is wrong?
+# says how sure the network is of its answer. Is it unsure where it is wrong? The picture
+# is the first one above.
 
 # %% mystnb={"image": {"alt": "Two maps for one test picture: the probability of the answered class at each pixel, and the pixels that were answered wrongly."}, "figure": {"caption": "The probability of the answered class, and where the answer is wrong.", "name": "fig-scratch-confidence"}}
 image, mask = read_pair(test[0])
@@ -146,7 +149,7 @@ figure = plots.plot_heat(
 #
 # - The loss curves say whether to go on; the scores say what was reached.
 # - The baseline says what the score is worth.
-# - Mistakes gather at edges and in rare classes.
+# - Mistakes are seams along edges, whole patches, and rare classes.
 #
 # ## Exercises
 
@@ -201,9 +204,10 @@ changed = (plain.argmax(dim=0) != mirrored.argmax(dim=0)).float().mean().item()
 print(f"{changed:.2%} of the pixels change")
 
 # %% [markdown]
-# Half of the pictures were mirrored in training, so the network treats both alike,
-# but not exactly. Averaging two answers that err in different places often helps a
-# little; the third line says whether it did here.
+# Although half of the pictures were mirrored in training, the network need not treat both
+# alike: where it is unsure of a large patch, mirroring may turn it over. Averaging helps
+# where two answers err in different places; where one is clearly better, the mean may fall
+# between them. The three lines say which it was here.
 #
 # ```{solution-end}
 # ```

@@ -203,7 +203,7 @@ else:
 # %% [markdown]
 # If a table stands here, compare it with the scores above, and mind the number of
 # frames: a few frames do not hold every class, and the mIoU is a mean over those that
-# occur. A loss may come from shapes, surfaces and light that the imitation never showed.
+# occur. A drop may come from shapes, surfaces and light that the imitation never showed.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -256,7 +256,8 @@ for name, page in (("from scratch", "07_scratch"), ("ResNet34", "08_resnet34")):
 
 # %% [markdown]
 # Where two models of like quality err in different places, their mean can be better than
-# each; where one is better, the mean may fall between them.
+# each; where one is clearly better, expect the mean to fall between them. The three lines
+# say which it was here.
 #
 # ```{solution-end}
 # ```

@@ -36,11 +36,11 @@ real_dir = "data/lyft"  # the real Lyft data, if they are there
 # ## What is the same, and what is not
 #
 # In {doc}`09_comparison` each network was trained once, as the report did it. Here each is
-# trained {result}`11_seeds.seeds` times with the same recipe, from other first weights and in
+# trained {result}`11_seeds.seeds` times with the same recipe, from other initial weights and in
 # another order each time.
 #
 # Data, split, epochs, batches, loss, learning rate and augmentation are the same for both
-# networks. The same seed shows both the same pictures in the same order; their first weights
+# networks. The same seed shows both the same pictures in the same order; their initial weights
 # cannot be compared. The ResNet34 starts from **random** weights in all of these runs, so that the networks
 # differ in architecture alone; what pretraining brings is the matter of
 # {doc}`13_pretraining`.
@@ -170,8 +170,8 @@ gains = [
 ]
 
 # %% [markdown]
-# The number after ± is the standard deviation over the seeds. The mean of $n$ runs varies
-# less than a single one, by $1/\sqrt{n}$. Where the spread of a score is nearly as large as the
+# The number after ± is the standard deviation over the seeds; that of the mean of $n$ runs
+# is smaller by the factor $1/\sqrt{n}$. Where the spread of a score is nearly as large as the
 # score itself, some of the runs have failed at it, and the mean describes none of them.
 #
 # From scratch, with
@@ -277,17 +277,18 @@ figure = plots.plot_calibration(calibration)
 # %% [markdown]
 # On average over all pixels, probability and share lie {result}`11_seeds.off.scratch:.3f`
 # apart from scratch and {result}`11_seeds.off.resnet34:.3f` with the ResNet34 (the expected
-# calibration error).
+# calibration error). Read the curves as well: the mean is small because most pixels lie in
+# the last bin.
 #
 # ## How far can they go?
 #
 # So far both networks have followed the report. What holds them back can be seen in the
-# pictures above: poles, signs and lines are a pixel wide, or less, at the size at which the
-# networks look. So two things are changed. The networks see
-# {result}`11_seeds.far.height` x {result}`11_seeds.far.width` pixels. And the learning rate
-# rises to four times the report's and falls to zero along a cosine {cite}`loshchilov2017`, so
-# that no late step throws a network back. One run of each, with the first seed, for
-# {result}`11_seeds.far.epochs` epochs.
+# pictures above: most poles, signs and lines are a pixel wide or less at the size at which
+# the networks look. So the recipe is changed, several things at once. The networks see
+# {result}`11_seeds.far.height` x {result}`11_seeds.far.width` pixels; the learning rate rises
+# to four times the report's and falls to zero along a cosine {cite}`loshchilov2017`, so that
+# no late step throws a network back; and there are {result}`11_seeds.far.epochs` epochs. What
+# each of these is worth is not asked here. One run of each network, with the first seed:
 
 # %%
 further = replace(
@@ -327,8 +328,8 @@ pd.DataFrame(
 
 # %% [markdown]
 # From scratch the mIoU is now {result}`11_seeds.far.scratch.miou:.3f`, with the ResNet34
-# {result}`11_seeds.far.resnet34.miou:.3f`. Hold that against the spread over seeds before you
-# call it a gain. Which classes does it come from?
+# {result}`11_seeds.far.resnet34.miou:.3f`. Hold that against the spread over seeds, though it is
+# that of the other recipe, before you call it a gain. Which classes does it come from?
 
 # %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for both networks, by the report's recipe and by that of this section."}, "figure": {"caption": "IoU of each class on the test pictures, by the report's recipe (means over the seeds, lines for their standard deviation) and by that of this section (*further*, one run).", "name": "fig-far"}}
 figure = plots.plot_per_class(
@@ -349,8 +350,8 @@ figure = plots.plot_per_class(
 )
 
 # %% [markdown]
-# On your own data, `train --schedule cosine --learning-rate 0.002` and a larger `--size` say
-# the same on the command line.
+# For data of your own, add `--schedule cosine --learning-rate 0.002` and a larger `--size` to
+# the call of {doc}`14_your_data`.
 #
 # ## On real frames
 #
@@ -380,6 +381,10 @@ if Path(real_dir).is_dir() and Path(real_dir).resolve() != Path(data_dir).resolv
     real = {"frames": len(frames), "mean": by_model.mean().T.to_dict()}
 else:
     print("no real frames at hand, or the networks were trained on them")
+
+# %% [markdown]
+# Rows with *further* are one run each. A few frames do not hold every class, so that these
+# scores only say that something carries over.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -418,7 +423,7 @@ save_results(
 # ## Summary
 #
 # - A score without its spread over seeds cannot be compared.
-# - What is the same and what is not must be said, down to the first weights.
+# - What is the same and what is not must be said, down to the initial weights.
 # - A probability is worth what its calibration is.
 #
 # ## Exercises

@@ -38,7 +38,7 @@ second_data = "data/camvid"  # a set of real pictures, if there is one
 # second training on few pictures starts from there instead of from noise.
 #
 # Where these weights cannot be had, something else can: scenes with labels, rendered by the
-# thousand. We pretrain on streets in dry weather and then turn to others, in weather that
+# hundred. We pretrain on streets in dry weather and then turn to others, in weather that
 # the network has never seen. To be clear about what is used: **no ImageNet weights anywhere
 # in this chapter**. The encoder starts either from random weights or from what it has
 # learned in the rendered town.
@@ -92,6 +92,9 @@ print(f"{len(kept)} of {len(weights)} tensors kept")
 #
 # ## The second training
 #
+# To go on from weights that were learnt elsewhere is called *fine-tuning*, and the whole
+# undertaking *transfer learning*.
+#
 # From each start, random and pretrained, the network is trained on
 # {result}`13_pretraining.few_words` pictures of rain, wet streets and dusk, in streets of
 # their own. All runs have {result}`13_pretraining.steps` steps: fewer pictures are shown
@@ -99,7 +102,7 @@ print(f"{len(kept)} of {len(weights)} tensors kept")
 # the last step, on the test pictures of the same weather.
 #
 # Each score is that of a single run; by {doc}`11_seeds`, small differences say nothing. Both
-# starts share the first weights of the decoder, the order and the augmentation. The
+# starts share the initial weights of the decoder, the order and the augmentation. The
 # pretrained one has the steps of the first training in addition.
 
 # %%
@@ -267,7 +270,8 @@ print(f"without a second training: mIoU {scores['miou']:.3f}")
 
 # %% [markdown]
 # Compare it with the table above, which is scored at another size, so that a small difference
-# says nothing. Here the classes are the same, and nothing stands against using the network as
+# says nothing. If it is no lower than the rows with few pictures, the second training has
+# gained nothing on the first. Here the classes are the same, and the network can be used as
 # it is; with other classes there would be no choice.
 #
 # ```{solution-end}
@@ -285,7 +289,8 @@ print(f"without a second training: mIoU {scores['miou']:.3f}")
 #
 # Three steps. Call `python -m unet_tutorial train --data data/town-laptop --model resnet34
 # --encoder-weights none --schedule cosine --out runs/town`. Keep its encoder as in this
-# chapter, with `first = load_run(Path("runs/town"))`. Then call `python -m unet_tutorial train
+# chapter, with `first = load_run(Path("runs/town"))` and `encoder =
+# Path("town-encoder.safetensors")`. Then call `python -m unet_tutorial train
 # --data mine/dataset.yaml --model resnet34 --encoder-weights town-encoder.safetensors
 # --schedule cosine --out runs/mine`; {doc}`14_your_data` says what the description of your
 # data holds. The manifest of the second run names the file of weights.

@@ -108,7 +108,8 @@ with open(folder / "dataset.yaml", "w") as file:
 # %% [markdown]
 # ## Check first
 #
-# On the command line: `python -m unet_tutorial data check my_data`. The same from
+# On the command line, after `source .venv/bin/activate`: `python -m unet_tutorial data check
+# my_data`. The same from
 # Python, on a copy with two mistakes put in: a mask whose ids are out of range, and a
 # mask that was renamed. What would you do about each line?
 
@@ -254,7 +255,8 @@ print(f"always ground: {ground:.1%}")
 
 # %% [markdown]
 # If the second number is far below the first, the network relied on bright shapes on
-# dark ground. Nothing in the training pictures told it otherwise: what never varies
+# dark ground; if it is below the third as well, the network does worse than an answer that
+# never looks, for it takes the bright ground for a shape. Nothing in the training pictures told it otherwise: what never varies
 # in training may be used, and will be missed in other pictures.
 #
 # ```{solution-end}
