@@ -350,6 +350,10 @@ figure = plots.plot_per_class(
 )
 
 # %% [markdown]
+# Compare lines and signs, which a larger picture should help, with roads, which it should
+# not. The ResNet34 may gain in more classes than the other: its deepest features have a
+# thirty-second of the height and width, and have little left of a small picture.
+#
 # For data of your own, add `--schedule cosine --learning-rate 0.002` and a larger `--size` to
 # the call of {doc}`14_your_data`.
 #
@@ -383,8 +387,10 @@ else:
     print("no real frames at hand, or the networks were trained on them")
 
 # %% [markdown]
-# Rows with *further* are one run each. A few frames do not hold every class, so that these
-# scores only say that something carries over.
+# Rows with *further* are one run each. Compare them with the rows above: what a network
+# gains on rendered streets it need not gain on others, and it may lose there what it has
+# learned too well here. A few frames do not hold every class, so that these scores are a
+# hint and no more.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -424,6 +430,7 @@ save_results(
 #
 # - A score without its spread over seeds cannot be compared.
 # - What is the same and what is not must be said, down to the initial weights.
+# - A gain on pictures like those of the training need not be one on others.
 # - A probability is worth what its calibration is.
 #
 # ## Exercises
