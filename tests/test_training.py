@@ -68,7 +68,7 @@ def test_a_run_holds_its_files_and_the_manifest_says_how_it_was_made(
     assert min(manifest["data"]["pairs"].values()) > 0
     assert manifest["precision"] == "32-true"
     assert manifest["images_per_second"] > 0
-    assert manifest["peak_memory_mb"] > 0
+    assert manifest["peak_memory_mb"] > 100
     assert len(manifest["data"]["digest"]) == 16
     assert manifest["versions"]["torch"] == torch.__version__
     assert list(tiny_run.history.columns[:4]) == [
