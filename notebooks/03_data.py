@@ -160,8 +160,8 @@ pd.DataFrame(
 # %% [markdown]
 # In the embedded set each pair shows a street of its own: its drives have one frame
 # each, and the name of the drive decides. Training learns from `train`; the best epoch
-# (an epoch is once through the training pictures) is chosen on `val`; the scores in this book are measured on `test`, from which nothing
-# is learnt or chosen.
+# (an epoch is once through the training pictures) is chosen on `val`; the scores in this
+# book are measured on `test`, from which nothing is learnt or chosen.
 #
 # ## What a shuffle hides
 #

@@ -36,14 +36,14 @@ real_dir = "data/lyft"  # the real Lyft data, if they are there
 # ## What is the same, and what is not
 #
 # In {doc}`09_comparison` each network was trained once, as the report did it. Here each is
-# trained {result}`11_seeds.seeds` times with the same recipe, from other initial weights and in
-# another order each time.
+# trained {result}`11_seeds.seeds` times with the same recipe, from other initial weights
+# and in another order each time.
 #
 # Data, split, epochs, batches, loss, learning rate and augmentation are the same for both
-# networks. The same seed shows both the same pictures in the same order; their initial weights
-# cannot be compared. The ResNet34 starts from **random** weights in all of these runs, so that the networks
-# differ in architecture alone; what pretraining brings is the matter of
-# {doc}`13_pretraining`.
+# networks. The same seed shows both the same pictures in the same order; their initial
+# weights cannot be compared. The ResNet34 starts from **random** weights in all of these
+# runs, so that the networks differ in architecture alone; what pretraining brings is the
+# matter of {doc}`13_pretraining`.
 
 # %%
 from dataclasses import replace

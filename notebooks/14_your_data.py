@@ -109,9 +109,8 @@ with open(folder / "dataset.yaml", "w") as file:
 # ## Check first
 #
 # On the command line, after `source .venv/bin/activate`: `python -m unet_tutorial data check
-# my_data`. The same from
-# Python, on a copy with two mistakes put in: a mask whose ids are out of range, and a
-# mask that was renamed. What would you do about each line?
+# my_data`. The same from Python, on a copy with two mistakes put in: a mask whose ids are
+# out of range, and a mask that was renamed. What would you do about each line?
 
 # %%
 from unet_tutorial.data.pairs import check_pairs
@@ -256,8 +255,9 @@ print(f"always ground: {ground:.1%}")
 # %% [markdown]
 # If the second number is far below the first, the network relied on bright shapes on
 # dark ground; if it is below the third as well, the network does worse than an answer that
-# never looks, for it takes the bright ground for a shape. Nothing in the training pictures told it otherwise: what never varies
-# in training may be used, and will be missed in other pictures.
+# never looks, for it takes the bright ground for a shape. Nothing in the training pictures
+# told it otherwise: what never varies in training may be used, and will be missed in other
+# pictures.
 #
 # ```{solution-end}
 # ```
