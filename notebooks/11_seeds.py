@@ -355,7 +355,7 @@ figure = plots.plot_per_class(
 # thirty-second of the height and width, and have little left of a small picture.
 #
 # For data of your own, add `--schedule cosine --learning-rate 0.002` and a larger `--size` to
-# the call of {doc}`14_your_data`.
+# the call of {doc}`15_your_data`.
 #
 # ## On real frames
 #

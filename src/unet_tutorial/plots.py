@@ -141,9 +141,10 @@ def plot_losses(
         ylabel: what the loss is called.
     """
     figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
+    # Of many epochs the dots would hide which line is dashed.
+    marker = "." if max(map(len, histories.values())) <= 40 else ""
     for (label, history), colour in zip(histories.items(), CURVES):
-        # Of many epochs the dots would hide which line is dashed.
-        look = {"color": colour, "marker": "." if len(history) <= 40 else ""}
+        look = {"color": colour, "marker": marker}
         for part, style, name in (
             ("train", "--", "training"),
             ("val", "-", "validation"),
@@ -183,7 +184,7 @@ def plot_per_class(scores: pd.DataFrame) -> Figure:
     sns.barplot(
         scores, y="class", x="iou", hue="model", palette=CURVES, errorbar="sd", ax=axis
     )
-    axis.set(xlim=(0, 1), xlabel="IoU on the test split", ylabel="")
+    axis.set(xlim=(0, 1), xlabel="IoU", ylabel="")
     axis.legend().remove()
     _legend_above(figure)
     return figure

@@ -177,7 +177,7 @@ from unet_tutorial.runs import save_results
 
 save_results(
     out_dir,
-    "14_your_data",
+    "15_your_data",
     profile,
     str(folder),
     pairs=len(report.pairs),
@@ -196,8 +196,8 @@ figure = plots.plot_grid(
 )
 
 # %% [markdown]
-# With {result}`14_your_data.pairs` pairs and {result}`14_your_data.epochs` epochs
-# the mIoU over the three classes is {result}`14_your_data.miou:.3f`. A class that did
+# With {result}`15_your_data.pairs` pairs and {result}`15_your_data.epochs` epochs
+# the mIoU over the three classes is {result}`15_your_data.miou:.3f`. A class that did
 # not occur in the masks would be left out of the mean, not counted as 0 or 1.
 #
 # ## Summary
