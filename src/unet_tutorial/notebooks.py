@@ -42,14 +42,16 @@ class Notebook:
     """A text notebook: what it declares about itself.
 
     ``needs`` names the notebooks whose runs it reads; ``study`` says that it takes long
-    and may be left out; ``seconds`` is about how long it takes by profile on two cores,
-    for the estimate of the time left.
+    and may be left out; ``data`` is the parameter with the path of a data set that not
+    everybody has, without which the notebook is left out; ``seconds`` is about how long
+    it takes by profile on two cores, for the estimate of the time left.
     """
 
     path: Path
     parameters: frozenset[str]
     needs: tuple[str, ...]
     study: bool
+    data: str | None
     seconds: dict[str, float]
 
     @property
@@ -112,6 +114,7 @@ def read_notebook(path: Path) -> Notebook:
         frozenset(declared),
         tuple(about.get("needs", ())),
         bool(about.get("study", False)),
+        about.get("data"),
         dict(about.get("seconds", {})),
     )
 
@@ -165,9 +168,9 @@ def read_profile(path: Path, notebooks: Iterable[Notebook]) -> dict[str, Any]:
             f"{path}: no notebook has a parameter {', '.join(unknown)}; "
             f"there are {', '.join(sorted(known_names))}"
         )
-    missing = sorted(
-        {"data_dir", "num_scenes", "scene_size", "scene_seed", "studies"} - set(profile)
-    )
+    needed = {"data_dir", "num_scenes", "scene_size", "scene_seed", "studies"}
+    needed |= {notebook.data for notebook in notebooks if notebook.data}
+    missing = sorted(needed - set(profile))
     if missing:
         raise UserError(f"{path}: does not say {', '.join(missing)}")
     for name, value in (("profile", path.stem), ("out_dir", f"_build/{path.stem}")):
@@ -202,7 +205,8 @@ def run_notebooks(
         on_progress: called at the start of each cell.
 
     Raises:
-        UserError: if a profile, a notebook or the data cannot be used, or a cell fails.
+        UserError: if a profile, a notebook or the data cannot be used, a cell fails, or
+            the data set of the ``only`` notebook is not there.
     """
     notebooks = find_notebooks(root / "notebooks")
     profile = read_profile(
@@ -213,11 +217,22 @@ def run_notebooks(
     else:
         _make_town(root / profile["data_dir"], profile, on_scene)
     studies = profile.pop("studies") or studies
+    data = {n.name: root / profile[n.data or "data_dir"] for n in notebooks}
     wanted = _with_needs(notebooks, only, studies)
+    absent = {n.name for n in notebooks if n.data and not data[n.name].exists()}
+    if only in absent:
+        raise UserError(
+            f"{data[only]}: is not there, and {only} needs that data set; put it, or a "
+            "link to it, at that place"
+        )
+    wanted -= absent
     build = root / "_build" / profile_name
     command = f"make book PROFILE={profile_name}"
     command += f" DATA={data_dir}" if data_dir else ""
-    data_digest = join_digests(map(digest_pair, find_pairs(root / profile["data_dir"])))
+    data_digests = {
+        path: join_digests(map(digest_pair, find_pairs(path)))
+        for path in {root / profile["data_dir"], *(data[name] for name in wanted)}
+    }
     library_digest = _digest(sorted(_library_files()))
 
     stale: list[tuple[Notebook, dict[str, Any], str]] = []
@@ -227,6 +242,7 @@ def run_notebooks(
         chosen = {
             key: value for key, value in profile.items() if key in notebook.parameters
         }
+        data_digest = data_digests.get(data[notebook.name])
         parts = [notebook.path.read_text(), chosen, library_digest, data_digest]
         parts += [fingerprints[name] for name in notebook.needs]
         fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -261,8 +277,9 @@ def run_notebooks(
                 f"{notebook.path}: wrote no {results}; let it call save_results"
             )
         written = read_json(results)
+        read = (notebook.data or "data_dir") in notebook.parameters
         written["provenance"] = written.get("provenance", {}) | {
-            "data_digest": data_digest if "data_dir" in notebook.parameters else None,
+            "data_digest": data_digests[data[notebook.name]] if read else None,
             "command": command + (" STUDIES=yes" if notebook.study else ""),
         }
         write_json(results, written)
