@@ -15,6 +15,7 @@ from unet_tutorial.notebooks import (
     read_profile,
     run_notebooks,
 )
+from unet_tutorial.town.drive import make_town
 
 ROOT = Path(__file__).parents[1]
 
@@ -171,6 +172,35 @@ def test_a_study_is_executed_when_asked_and_else_shown_as_published(
     write(project, "04_study", "print('changed')", study="true")
     assert fresh(project) == []
     assert (site / "04_study.ipynb").read_text() == "as published"
+
+
+def test_a_notebook_whose_data_are_not_there_is_left_out(project: Path) -> None:
+    path = project / "notebooks/profiles/tiny.yaml"
+    write(project, "04_photos", "print(photos)", parameters='photos = ""')
+    source = project / "notebooks/04_photos.py"
+    header = source.read_text().replace("study: false", "data: photos")
+    source.write_text(header)
+    with pytest.raises(UserError, match="does not say photos"):
+        run_notebooks(project, "tiny")
+    path.write_text(path.read_text() + "photos: data/photos\n")
+    (project / "book/04_photos.ipynb").write_text("as published")
+    shown = project / "_build/tiny/site/book/04_photos.ipynb"
+
+    outcomes = run_notebooks(project, "tiny")
+    assert (outcomes[-1].name, outcomes[-1].seconds) == ("04_photos", None)
+    assert all(outcome.fresh for outcome in outcomes[:-1])
+    assert shown.read_text() == "as published"
+    with pytest.raises(UserError, match="data/photos: is not there, and 04_photos"):
+        run_notebooks(project, "tiny", only="04_photos")
+
+    (project / "data/photos").symlink_to("town")
+    assert fresh(project) == ["04_photos"]
+    assert "data/photos" in shown.read_text()
+    assert fresh(project) == []
+    # Other pictures at the same place.
+    (project / "data/photos").unlink()
+    make_town(project / "data/photos", 2, (32, 32), seed=1)
+    assert fresh(project) == ["04_photos"]
 
 
 def test_progress_names_notebook_cell_and_time_left(project: Path) -> None:

@@ -132,6 +132,17 @@ def test_new_numbers_are_held_against_the_published_ones(project: Path) -> None:
     new.write_text(json.dumps({"provenance": ORIGIN | {"data_digest": "e"}}))
     with pytest.raises(UserError, match="data_digest d, and the new one has e"):
         compare(project, "laptop")
+    new.unlink()
+    with pytest.raises(UserError, match="is missing; execute everything"):
+        compare(project, "laptop")
+    # Of data that not everybody has, and that may be others: not asked for.
+    (project / "book/tolerances.yaml").write_text('"01_*": null')
+    assert compare(project, "laptop") == []
+    origin = ORIGIN | {"data_digest": "e"}
+    new.write_text(json.dumps({"miou": 0.9, "provenance": origin}))
+    (row,) = compare(project, "laptop")
+    assert row.is_within
+    assert row.now == 0.9
 
 
 # --- the book's own results ---------------------------------------------------------

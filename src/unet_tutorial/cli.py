@@ -598,16 +598,16 @@ def notebooks(
         outcomes = runner.run_notebooks(
             Path.cwd(), profile, data, only, studies, show_scene, show
         )
+    executed = 0.0
     for outcome in outcomes:
-        table.add_row(
-            outcome.name,
-            f"{outcome.seconds:.1f}",
-            "executed" if outcome.fresh else "unchanged",
-        )
+        if outcome.seconds is None:
+            table.add_row(outcome.name, "-", "left out: its data set is not there")
+            continue
+        executed += outcome.seconds if outcome.fresh else 0
+        told = "executed" if outcome.fresh else "unchanged"
+        table.add_row(outcome.name, f"{outcome.seconds:.1f}", told)
     table.add_section()
-    table.add_row(
-        "executed now", f"{sum(o.seconds for o in outcomes if o.fresh):.1f}", ""
-    )
+    table.add_row("executed now", f"{executed:.1f}", "")
     console.print(table)
 
 

@@ -61,10 +61,13 @@ class Notebook:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``seconds`` of a notebook's last execution; ``fresh`` if that was now."""
+    """``seconds`` of a notebook's last execution; ``fresh`` if that was now.
+
+    ``seconds`` is None if it was left out because its data set is not there.
+    """
 
     name: str
-    seconds: float
+    seconds: float | None
     fresh: bool
 
 
@@ -218,14 +221,14 @@ def run_notebooks(
         _make_town(root / profile["data_dir"], profile, on_scene)
     studies = profile.pop("studies") or studies
     data = {n.name: root / profile[n.data or "data_dir"] for n in notebooks}
-    wanted = _with_needs(notebooks, only, studies)
+    asked = _with_needs(notebooks, only, studies)
     absent = {n.name for n in notebooks if n.data and not data[n.name].exists()}
     if only in absent:
         raise UserError(
             f"{data[only]}: is not there, and {only} needs that data set; put it, or a "
             "link to it, at that place"
         )
-    wanted -= absent
+    wanted = asked - absent
     build = root / "_build" / profile_name
     command = f"make book PROFILE={profile_name}"
     command += f" DATA={data_dir}" if data_dir else ""
@@ -287,11 +290,11 @@ def run_notebooks(
         stamps[notebook.name] = {"fingerprint": fingerprint, "seconds": seconds}
         write_json(build / "stamps" / f"{notebook.name}.json", stamps[notebook.name])
 
-    # A study that is out of date is shown as it was published.
+    # What may be left out and is out of date is shown as it was published.
     shown = [
         notebook.name
         for notebook in notebooks
-        if not notebook.study
+        if not (notebook.study or notebook.data)
         or stamps[notebook.name].get("fingerprint") == fingerprints[notebook.name]
     ]
     published = root / "book/results/build.json"
@@ -317,9 +320,11 @@ def run_notebooks(
     lay_out_pages(root, build, shown)
     fresh = {notebook.name for notebook, _, _ in stale}
     return [
-        Outcome(notebook.name, stamps[notebook.name]["seconds"], notebook.name in fresh)
-        for notebook in notebooks
-        if notebook.name in wanted
+        Outcome(
+            name, stamps[name]["seconds"] if name in wanted else None, name in fresh
+        )
+        for name in (notebook.name for notebook in notebooks)
+        if name in asked
     ]
 
 
