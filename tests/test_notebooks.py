@@ -175,32 +175,57 @@ def test_a_study_is_executed_when_asked_and_else_shown_as_published(
 
 
 def test_a_notebook_whose_data_are_not_there_is_left_out(project: Path) -> None:
-    path = project / "notebooks/profiles/tiny.yaml"
-    write(project, "04_photos", "print(photos)", parameters='photos = ""')
+    parameter = 'second_data = "data/photos"'
+    write(project, "04_photos", "print(second_data)", parameters=parameter)
     source = project / "notebooks/04_photos.py"
-    header = source.read_text().replace("study: false", "data: photos")
-    source.write_text(header)
-    with pytest.raises(UserError, match="does not say photos"):
-        run_notebooks(project, "tiny")
-    path.write_text(path.read_text() + "photos: data/photos\n")
+    header = "data: second_data\n#     study: true"
+    source.write_text(source.read_text().replace("study: false", header))
+    write(project, "05_either", "print(second_data)", parameters=parameter)
     (project / "book/04_photos.ipynb").write_text("as published")
     shown = project / "_build/tiny/site/book/04_photos.ipynb"
 
-    outcomes = run_notebooks(project, "tiny")
-    assert (outcomes[-1].name, outcomes[-1].seconds) == ("04_photos", None)
-    assert all(outcome.fresh for outcome in outcomes[:-1])
+    outcomes = run_notebooks(project, "tiny", studies=True)
+    assert [o.name for o in outcomes if o.seconds is None] == ["04_photos"]
+    assert [o.name for o in outcomes if o.fresh] == [
+        "01_first",
+        "02_second",
+        "03_third",
+        "05_either",
+    ]
     assert shown.read_text() == "as published"
     with pytest.raises(UserError, match="data/photos: is not there, and 04_photos"):
         run_notebooks(project, "tiny", only="04_photos")
 
+    # The set is there now: for the one that is about it, and for one that may read it.
     (project / "data/photos").symlink_to("town")
-    assert fresh(project) == ["04_photos"]
+    outcomes = run_notebooks(project, "tiny", studies=True)
+    assert [o.name for o in outcomes if o.fresh] == ["04_photos", "05_either"]
     assert "data/photos" in shown.read_text()
+    # It stays while nothing has changed, though it is not asked for.
     assert fresh(project) == []
+    assert "data/photos" in shown.read_text()
     # Other pictures at the same place.
     (project / "data/photos").unlink()
     make_town(project / "data/photos", 2, (32, 32), seed=1)
-    assert fresh(project) == ["04_photos"]
+    assert fresh(project) == ["05_either"]
+    assert shown.read_text() == "as published"
+
+
+@pytest.mark.parametrize("data", ["second_data", "photos"])
+def test_a_notebook_is_about_a_data_set_that_it_has_a_parameter_for(
+    data: str, project: Path
+) -> None:
+    write(project, "04_photos", "1", parameters="photos = 1")
+    source = project / "notebooks/04_photos.py"
+    source.write_text(source.read_text().replace("study: false", f"data: {data}"))
+    with pytest.raises(UserError, match=f"says 'data: {data}', which must be one of"):
+        find_notebooks(project / "notebooks")
+
+
+def test_a_notebook_does_not_need_what_may_be_left_out(project: Path) -> None:
+    write(project, "02_second", "1", study="true", parameters="depth = 1")
+    with pytest.raises(UserError, match="needs '02_second', which may be left out"):
+        find_notebooks(project / "notebooks")
 
 
 def test_progress_names_notebook_cell_and_time_left(project: Path) -> None:
@@ -248,6 +273,11 @@ def test_an_unknown_parameter_is_an_error(project: Path) -> None:
         ("- a\n- b", "holds no 'name: value' lines"),
         ("a: [1", "cannot be read as YAML"),
         ("profile: other", "does not say data_dir, num_scenes"),
+        (
+            "data_dir: data/town\nnum_scenes: 3\nscene_size: 32\nscene_seed: 0\n"
+            "studies: true",
+            "'scene_size: 32' is of the wrong kind",
+        ),
     ],
 )
 def test_a_broken_profile_is_named(content: str, message: str, project: Path) -> None:
@@ -311,7 +341,7 @@ def test_every_parameter_has_a_default_with_a_comment(path: Path) -> None:
     cell = text.split('tags=["parameters"]\n')[1].split("\n\n")[0]
     for line in cell.splitlines():
         assert "  # " in line, line
-    assert read_notebook(path).parameters >= {"profile", "out_dir"}
+    assert read_notebook(path).parameters.keys() >= {"profile", "out_dir"}
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)

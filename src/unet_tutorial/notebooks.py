@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import functools
 import hashlib
 import io
 import json
@@ -28,6 +29,8 @@ from unet_tutorial.town.drive import is_town, renew_town
 
 # What no notebook imports: a change there makes no result stale.
 NOT_IN_RESULTS = {"cli.py", "__main__.py", "publishing.py"}
+# Parameters that are paths of data sets.
+DATA_SETS = ("data_dir", "second_data", "real_dir")
 # Characters of a figure in PNG from which on it is kept as JPEG.
 HEAVY = 150_000
 # Folded on the page, under these titles.
@@ -41,14 +44,15 @@ PARAMETER_CELLS = {
 class Notebook:
     """A text notebook: what it declares about itself.
 
-    ``needs`` names the notebooks whose runs it reads; ``study`` says that it takes long
-    and may be left out; ``data`` is the parameter with the path of a data set that not
-    everybody has, without which the notebook is left out; ``seconds`` is about how long
-    it takes by profile on two cores, for the estimate of the time left.
+    ``parameters`` are names and defaults; ``needs`` names the notebooks whose runs it
+    reads; ``study`` says that it takes long and may be left out; ``data`` is the
+    parameter with the path of the data set that it is about, without which it is left
+    out; ``seconds`` is about how long it takes by profile on two cores, for the
+    estimate of the time left.
     """
 
     path: Path
-    parameters: frozenset[str]
+    parameters: dict[str, Any]
     needs: tuple[str, ...]
     study: bool
     data: str | None
@@ -57,6 +61,18 @@ class Notebook:
     @property
     def name(self) -> str:
         return self.path.stem
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """If it was not executed, its page is the published one."""
+        return self.study or self.data is not None
+
+    def data_sets(self, root: Path, profile: dict[str, Any]) -> dict[str, Path]:
+        """Where the data sets are that it may read, by parameter."""
+        values = self.parameters | profile
+        return {
+            name: root / values[name] for name in DATA_SETS if name in self.parameters
+        }
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,8 @@ def read_notebook(path: Path) -> Notebook:
     """Read what a text notebook declares.
 
     Raises:
-        UserError: if it has no ``parameters`` cell, or more than one.
+        UserError: if it has no ``parameters`` cell, or more than one, if a default is
+            no plain value, or its header names a data set that it has no parameter for.
     """
     source = jupytext.read(path)
     cells = [
@@ -98,26 +115,31 @@ def read_notebook(path: Path) -> Notebook:
             f"{path}: has {len(cells)} cells tagged 'parameters'; it needs exactly one"
         )
     try:
-        statements = ast.parse(cells[0].source).body
-    except SyntaxError as error:
+        parameters = {
+            target.id: ast.literal_eval(statement.value)
+            for statement in ast.parse(cells[0].source).body
+            if isinstance(statement, ast.Assign)
+            for target in statement.targets
+            if isinstance(target, ast.Name)
+        }
+    except (SyntaxError, ValueError) as error:
         raise UserError(
-            f"{path}: its parameters cell is no Python ({error})"
+            f"{path}: its parameters cell holds more than names and plain values "
+            f"({error})"
         ) from error
-    declared = {
-        target.id
-        for statement in statements
-        for target in getattr(
-            statement, "targets", [getattr(statement, "target", None)]
-        )
-        if isinstance(target, ast.Name)
-    }
     about = source.metadata.get("unet_tutorial", {})
+    data = about.get("data")
+    if data is not None and (data not in DATA_SETS or data not in parameters):
+        raise UserError(
+            f"{path}: its header says 'data: {data}', which must be one of its "
+            f"parameters and of {', '.join(DATA_SETS)}"
+        )
     return Notebook(
         path,
-        frozenset(declared),
+        parameters,
         tuple(about.get("needs", ())),
         bool(about.get("study", False)),
-        about.get("data"),
+        data,
         dict(about.get("seconds", {})),
     )
 
@@ -127,21 +149,25 @@ def find_notebooks(folder: Path) -> list[Notebook]:
 
     Raises:
         UserError: if there are none, or one needs a notebook that does not come
-            before it.
+            before it, or that may be left out.
     """
     notebooks = [read_notebook(path) for path in sorted(folder.glob("[0-9]*.py"))]
     if not notebooks:
         raise UserError(
             f"{folder}: holds no notebooks; call this in the project's folder"
         )
-    before: set[str] = set()
+    before: dict[str, Notebook] = {}
     for notebook in notebooks:
         for name in notebook.needs:
             if name not in before:
                 raise UserError(
                     f"{notebook.path}: needs '{name}', which is no notebook before it"
                 )
-        before.add(notebook.name)
+            if before[name].may_be_left_out:
+                raise UserError(
+                    f"{notebook.path}: needs '{name}', which may be left out"
+                )
+        before[notebook.name] = notebook
     return notebooks
 
 
@@ -171,11 +197,22 @@ def read_profile(path: Path, notebooks: Iterable[Notebook]) -> dict[str, Any]:
             f"{path}: no notebook has a parameter {', '.join(unknown)}; "
             f"there are {', '.join(sorted(known_names))}"
         )
-    needed = {"data_dir", "num_scenes", "scene_size", "scene_seed", "studies"}
-    needed |= {notebook.data for notebook in notebooks if notebook.data}
-    missing = sorted(needed - set(profile))
+    missing = sorted(
+        {"data_dir", "num_scenes", "scene_size", "scene_seed", "studies"} - set(profile)
+    )
     if missing:
         raise UserError(f"{path}: does not say {', '.join(missing)}")
+    for name, kind, example in (
+        ("num_scenes", int, "400"),
+        ("scene_seed", int, "0"),
+        ("scene_size", list, "[240, 320]"),
+        ("studies", bool, "false"),
+    ):
+        if type(profile[name]) is not kind:
+            raise UserError(
+                f"{path}: '{name}: {profile[name]}' is of the wrong kind; write it as "
+                f"'{name}: {example}'"
+            )
     for name, value in (("profile", path.stem), ("out_dir", f"_build/{path.stem}")):
         if profile.get(name) != value:
             raise UserError(f"{path}: must say '{name}: {value}', as the file is named")
@@ -215,28 +252,35 @@ def run_notebooks(
     profile = read_profile(
         root / "notebooks/profiles" / f"{profile_name}.yaml", notebooks
     )
+    # All of them, for the pages: a fault in another is better told now than at the end.
+    profiles = {
+        path.stem: _in_words(read_profile(path, notebooks))
+        for path in sorted((root / "notebooks/profiles").glob("*.yaml"))
+    }
     if data_dir is not None:
         profile["data_dir"] = data_dir
     else:
         _make_town(root / profile["data_dir"], profile, on_scene)
     studies = profile.pop("studies") or studies
-    data = {n.name: root / profile[n.data or "data_dir"] for n in notebooks}
     asked = _with_needs(notebooks, only, studies)
-    absent = {n.name for n in notebooks if n.data and not data[n.name].exists()}
-    if only in absent:
+    data = {notebook.name: notebook.data_sets(root, profile) for notebook in notebooks}
+    missing = {
+        notebook.name: data[notebook.name][notebook.data]
+        for notebook in notebooks
+        if notebook.data and not data[notebook.name][notebook.data].exists()
+    }
+    if only in missing:
         raise UserError(
-            f"{data[only]}: is not there, and {only} needs that data set; put it, or a "
-            "link to it, at that place"
+            f"{missing[only]}: is not there, and {only} needs that data set; put it, "
+            "or a link to it, at that place"
         )
-    wanted = asked - absent
+    wanted = asked - set(missing)
     build = root / "_build" / profile_name
     command = f"make book PROFILE={profile_name}"
     command += f" DATA={data_dir}" if data_dir else ""
-    data_digests = {
-        path: join_digests(map(digest_pair, find_pairs(path)))
-        for path in {root / profile["data_dir"], *(data[name] for name in wanted)}
-    }
     library_digest = _digest(sorted(_library_files()))
+    digest_of = functools.cache(_digest_of_set)
+    find_pairs(root / profile["data_dir"])  # asked for, even if nothing reads it now
 
     stale: list[tuple[Notebook, dict[str, Any], str]] = []
     fingerprints: dict[str, str] = {}
@@ -245,8 +289,14 @@ def run_notebooks(
         chosen = {
             key: value for key, value in profile.items() if key in notebook.parameters
         }
-        data_digest = data_digests.get(data[notebook.name])
-        parts = [notebook.path.read_text(), chosen, library_digest, data_digest]
+        # Nobody asks whether a page is stale that is neither wanted nor there.
+        known = notebook.name in wanted or stamps[notebook.name]
+        parts = [
+            notebook.path.read_text(),
+            chosen,
+            library_digest,
+            *(digest_of(path) for path in data[notebook.name].values() if known),
+        ]
         parts += [fingerprints[name] for name in notebook.needs]
         fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         fingerprints[notebook.name] = fingerprint
@@ -280,9 +330,9 @@ def run_notebooks(
                 f"{notebook.path}: wrote no {results}; let it call save_results"
             )
         written = read_json(results)
-        read = (notebook.data or "data_dir") in notebook.parameters
+        read = data[notebook.name].get(notebook.data or "data_dir")
         written["provenance"] = written.get("provenance", {}) | {
-            "data_digest": data_digests[data[notebook.name]] if read else None,
+            "data_digest": digest_of(read) if read else None,
             "command": command + (" STUDIES=yes" if notebook.study else ""),
         }
         write_json(results, written)
@@ -294,7 +344,7 @@ def run_notebooks(
     shown = [
         notebook.name
         for notebook in notebooks
-        if not (notebook.study or notebook.data)
+        if not notebook.may_be_left_out
         or stamps[notebook.name].get("fingerprint") == fingerprints[notebook.name]
     ]
     published = root / "book/results/build.json"
@@ -311,10 +361,7 @@ def run_notebooks(
                 )
                 for title, is_study in (("total", False), ("studies", True))
             },
-            "profiles": {
-                path.stem: _in_words(read_profile(path, notebooks))
-                for path in sorted((root / "notebooks/profiles").glob("*.yaml"))
-            },
+            "profiles": profiles,
         },
     )
     lay_out_pages(root, build, shown)
@@ -410,6 +457,11 @@ def _make_town(
 def _library_files() -> list[Path]:
     package = Path(__file__).parent
     return [path for path in package.rglob("*.py") if path.name not in NOT_IN_RESULTS]
+
+
+def _digest_of_set(data: Path) -> str | None:
+    """A name for the content of a data set; None where there is none."""
+    return join_digests(map(digest_pair, find_pairs(data))) if data.exists() else None
 
 
 def _digest(paths: list[Path]) -> str:
