@@ -50,6 +50,8 @@ def project(tmp_path: Path) -> Path:
     build = tmp_path / "_build/laptop"
     (build / "pages").mkdir(parents=True)
     (build / "results").mkdir()
+    (build / "stamps").mkdir()
+    (build / "stamps/01_first.json").write_text('{"seconds": 1}')
     nbformat.write(page, build / "pages/01_first.ipynb")
     for name, content in (
         ("01_first", {"provenance": ORIGIN, "miou": 0.5}),
@@ -133,16 +135,50 @@ def test_new_numbers_are_held_against_the_published_ones(project: Path) -> None:
     with pytest.raises(UserError, match="data_digest d, and the new one has e"):
         compare(project, "laptop")
     new.unlink()
-    with pytest.raises(UserError, match="is missing; execute everything"):
+    with pytest.raises(
+        UserError, match=r"01_first\.json: is missing; execute everything"
+    ):
         compare(project, "laptop")
-    # Of data that not everybody has, and that may be others: not asked for.
-    (project / "book/tolerances.yaml").write_text('"01_*": null')
+    (project / "book/results/01_first.json").unlink()
+    with pytest.raises(UserError, match="call 'make publish' first"):
+        compare(project, "laptop")
+
+
+def test_a_page_whose_data_set_was_not_there_stays_as_published(project: Path) -> None:
+    publish(project, "laptop")
+    source = project / "notebooks/01_first.py"
+    header = SOURCE.replace(
+        'profile = "laptop"  # its name',
+        'profile = "laptop"  # its name\nsecond_data = "data/photos"  # a set',
+    )
+    build = project / "_build/laptop"
+    # Published from another profile, say, and not executed with this one.
+    kept = project / "book/results/01_first.json"
+    kept.write_text(json.dumps({"provenance": ORIGIN | {"profile": "full"}, "a": 1}))
+    (build / "stamps/01_first.json").unlink()
+    with pytest.raises(UserError, match="not of the execution"):
+        publish(project, "laptop")
+    about = "# ---\n# jupyter:\n#   unet_tutorial: {data: second_data}\n# ---\n\n"
+    source.write_text(about + header.format(word="corrected", number=1))
+    page = nbformat.read(project / "book/01_first.ipynb", as_version=4)
+    page.cells[1].source += '\nsecond_data = "data/photos"  # a set'
+    nbformat.write(page, project / "book/01_first.ipynb")
+
+    assert publish(project, "laptop") == ["01_first"]
+    page = nbformat.read(project / "book/01_first.ipynb", as_version=4)
+    assert page.cells[0].source == "What was corrected."
+    assert json.loads(kept.read_text())["a"] == 1
+
+    seeds = {model: {"miou": {"spread": 0.01}} for model in ("scratch", "resnet34")}
+    (project / "book/results/11_seeds.json").write_text(json.dumps(seeds))
+    (project / "book/tolerances.yaml").write_text('"*": 0')
+    (project / "book/page.md").write_text("{result}`01_first.a`")
+    for origin in ({"profile": "full"}, {"data_digest": "e"}):
+        new = {"provenance": ORIGIN | {"profile": "full"} | origin, "a": 2}
+        (build / "results/01_first.json").write_text(json.dumps(new))
+        assert len(compare(project, "laptop")) == ("profile" in origin)
+    (build / "results/01_first.json").unlink()
     assert compare(project, "laptop") == []
-    origin = ORIGIN | {"data_digest": "e"}
-    new.write_text(json.dumps({"miou": 0.9, "provenance": origin}))
-    (row,) = compare(project, "laptop")
-    assert row.is_within
-    assert row.now == 0.9
 
 
 # --- the book's own results ---------------------------------------------------------

@@ -284,7 +284,7 @@ def run_notebooks(
 
     stale: list[tuple[Notebook, dict[str, Any], str]] = []
     fingerprints: dict[str, str] = {}
-    stamps = {notebook.name: _read_stamp(build, notebook) for notebook in notebooks}
+    stamps = {notebook.name: read_stamp(build, notebook) for notebook in notebooks}
     for notebook in notebooks:
         chosen = {
             key: value for key, value in profile.items() if key in notebook.parameters
@@ -471,7 +471,7 @@ def _digest(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _read_stamp(build: Path, notebook: Notebook) -> dict[str, Any]:
+def read_stamp(build: Path, notebook: Notebook) -> dict[str, Any]:
     """What the last execution left, or nothing if a part of it is gone."""
     stamp = build / "stamps" / f"{notebook.name}.json"
     page = build / "pages" / f"{notebook.name}.ipynb"

@@ -14,7 +14,7 @@ import yaml
 
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import read_json, whole_file, write_json
-from unet_tutorial.notebooks import find_notebooks
+from unet_tutorial.notebooks import Notebook, find_notebooks, read_stamp
 
 # What a reader on a phone, and whoever clones the project, should not have to load.
 NOTEBOOK_LIMIT, FIGURE_LIMIT, TOTAL_LIMIT = 1_500_000, 250_000, 12_000_000
@@ -27,7 +27,8 @@ def publish(root: Path, profile: str) -> list[str]:
     """Copy a profile's pages and results to ``book/``, after a look at all of them.
 
     The prose of a page is taken from its source as it is now; its code must be what was
-    executed. Pages whose source is gone are removed.
+    executed. A page about a data set that was not there stays as it was published.
+    Pages whose source is gone are removed.
 
     Returns:
         The names of the pages.
@@ -44,18 +45,12 @@ def publish(root: Path, profile: str) -> list[str]:
     build, pages, results = root / "_build" / profile, {}, {}
     digests: set[str | None] = {None}
     for notebook in find_notebooks(root / "notebooks"):
-        executed, numbers = (
-            build / folder / f"{notebook.name}.{ending}"
-            for folder, ending in (("pages", "ipynb"), ("results", "json"))
-        )
-        if not executed.is_file() or not numbers.is_file():
-            raise UserError(
-                f"{executed}: is missing; execute everything with "
-                f"'make book PROFILE={profile} STUDIES=yes'"
-            )
+        executed, numbers = _to_publish(root, profile, notebook)
         results[notebook.name] = read_json(numbers)
         origin = results[notebook.name].get("provenance", {})
-        if origin.get("profile") != profile or origin.get("dirty") is not False:
+        if numbers.is_relative_to(build) and (
+            origin.get("profile") != profile or origin.get("dirty") is not False
+        ):
             raise UserError(
                 f"{numbers}: was not made with the profile {profile} from a commit "
                 "alone; commit all changes, delete that file, and execute the notebook "
@@ -88,6 +83,23 @@ def publish(root: Path, profile: str) -> list[str]:
     for name, content in results.items():
         write_json(root / f"book/results/{name}.json", content)
     return list(pages)
+
+
+def _to_publish(root: Path, profile: str, notebook: Notebook) -> tuple[Path, Path]:
+    """Page and results: new, or those in book/ if its data set was not there."""
+    build = root / "_build" / profile
+    if read_stamp(build, notebook):
+        folder, results = build / "pages", build / "results"
+    else:
+        folder, results = root / "book", root / "book/results"
+        if notebook.data is None or not (folder / f"{notebook.name}.ipynb").is_file():
+            raise UserError(
+                f"{build / 'pages' / notebook.name}.ipynb: is missing, or not of the "
+                "execution that its results are of; execute everything with 'make book "
+                f"PROFILE={profile} STUDIES=yes'"
+                + (f", with a set for {notebook.data}" if notebook.data else "")
+            )
+    return folder / f"{notebook.name}.ipynb", results / f"{notebook.name}.json"
 
 
 def with_current_prose(
@@ -168,7 +180,8 @@ def compare(root: Path, profile: str) -> list[Compared]:
     """Hold a profile's new results against the published ones.
 
     Compared is each number that a page quotes. How far the two may lie apart is in
-    ``book/tolerances.yaml``; those that are not asked for there may be missing.
+    ``book/tolerances.yaml``. Pages about a data set that was not there, or another, are
+    left out.
 
     Raises:
         UserError: if results are missing, or are of another profile or other data.
@@ -180,28 +193,44 @@ def compare(root: Path, profile: str) -> list[Compared]:
         for path in root.glob(pattern)
         for reference in REFERENCE.findall(path.read_text())
     }
+    optional = {
+        notebook.name
+        for notebook in find_notebooks(root / "notebooks")
+        if notebook.data
+    }
     compared = []
     for name in sorted(quoted):
         page = name.partition(".")[0]
         if page in NOT_COMPARED:
             continue
-        files = [
-            folder / f"{page}.json"
-            for folder in (root / "book/results", root / "_build" / profile / "results")
-        ]
-        tolerance = _tolerance_of(name, tolerances)
-        if tolerance is None and not files[1].is_file():
-            continue  # of a data set that is not at hand
-        for fact in ("profile", "data_digest"):
-            there, here = (_look_up(path, ["provenance", fact]) for path in files)
-            if there != here and tolerance is not None:
-                raise UserError(
-                    f"{files[0]}: was published with {fact} {there}, and the new one "
-                    f"has {here}; they cannot be compared"
-                )
-        published, now = (_look_up(path, name.split(".")[1:]) for path in files)
-        compared.append(Compared(name, published, now, tolerance))
+        published = root / f"book/results/{page}.json"
+        new = root / f"_build/{profile}/results/{page}.json"
+        if reason := _why_not_comparable(published, new):
+            if page in optional:
+                continue
+            raise UserError(reason)
+        there, here = (
+            _look_up(path, name.partition(".")[2]) for path in (published, new)
+        )
+        compared.append(Compared(name, there, here, _tolerance_of(name, tolerances)))
     return compared
+
+
+def _why_not_comparable(published: Path, new: Path) -> str | None:
+    if not published.is_file():
+        return f"{published}: is missing; call 'make publish' first"
+    if not new.is_file():
+        return f"{new}: is missing; execute everything with 'make reproduce'"
+    for fact in ("profile", "data_digest"):
+        there, here = (
+            _look_up(path, f"provenance.{fact}") for path in (published, new)
+        )
+        if there != here:
+            return (
+                f"{published}: was published with {fact} {there}, and the new one has "
+                f"{here}; they cannot be compared"
+            )
+    return None
 
 
 def read_tolerances(root: Path) -> dict[str, float | None]:
@@ -211,7 +240,7 @@ def read_tolerances(root: Path) -> dict[str, float | None]:
     of the published comparison.
     """
     spread = max(
-        _look_up(root / "book/results/11_seeds.json", [model, "miou", "spread"])
+        _look_up(root / "book/results/11_seeds.json", f"{model}.miou.spread")
         for model in ("scratch", "resnet34")
     )
     given = yaml.safe_load((root / "book/tolerances.yaml").read_text())
@@ -229,15 +258,13 @@ def _tolerance_of(name: str, tolerances: dict[str, float | None]) -> float | Non
     return tolerances[fitting[-1]] if fitting else 0.0
 
 
-def _look_up(path: Path, keys: list[str]) -> Any:
-    if not path.is_file():
-        raise UserError(f"{path}: is missing; execute everything with 'make reproduce'")
+def _look_up(path: Path, name: str) -> Any:
     value: Any = read_json(path)
-    for key in keys:
+    for key in name.split("."):
         if not isinstance(value, dict) or key not in value:
             raise UserError(
-                f"{path}: has no '{'.'.join(keys)}', as it was made by another "
-                "version of the page; execute that again, or publish the new one"
+                f"{path}: has no '{name}', as another version of the page made it; "
+                "execute that again, or publish the new one"
             )
         value = value[key]
     return value
