@@ -19,7 +19,7 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "PROFILE=ci|laptop|full   how much the notebooks compute (laptop)"
-	@echo "STUDIES=yes              execute the studies, too (three and a half hours with laptop)"
+	@echo "STUDIES=yes              execute the studies, too (an hour and a half with laptop)"
 	@echo "DATA=DIR                 another data set than the profile's"
 	@echo "TORCH=cpu                the small build of torch, for machines without an NVIDIA card"
 
@@ -70,7 +70,7 @@ watch: $(STAMP) ## Rebuild when a source changes; PAGE=05_dice_loss executes one
 	  book notebooks src _config.yml _toc.yml
 
 constraints: $(STAMP) ## Choose the newest versions that pyproject.toml admits
-	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11.4 --all-extras \
 	  --no-header --no-annotate pyproject.toml --output-file constraints.txt
 
 clean: ## Remove the environment, all runs and the rendered data
@@ -80,13 +80,13 @@ clean: ## Remove the environment, all runs and the rendered data
 # looked for: a name on the path may be a shim that leads nowhere, and a system's
 # Python may lack the means to make an environment.
 PYTHON ?= python3 python3.13 python3.12 python3.11
-PROBE := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PROBE := import sys, ensurepip; sys.exit(not (3, 11, 4) <= sys.version_info[:3] < (3, 14))
 
 FIND_PYTHON = for python in $(PYTHON); do \
 	  if $$python -c '$(PROBE)' 2>/dev/null; then found=$$python; break; fi; \
 	done; \
 	test -n "$$found" || { \
-	  echo "error: Python 3.11, 3.12 or 3.13 with venv is needed, and none was found among: $(PYTHON); install one, or name it: make PYTHON=/path/to/python3.12"; \
+	  echo "error: Python 3.11 (from 3.11.4), 3.12 or 3.13 with venv is needed, and none was found among: $(PYTHON); install one, or name it: make PYTHON=/path/to/python3.12"; \
 	  exit 1; }
 
 $(STAMP): pyproject.toml constraints.txt

@@ -113,6 +113,9 @@ def test_a_folder_in_the_lyft_layout_needs_no_description(town: Path) -> None:
         ("ignore: 9", "ignore: 1", "'ignore' must be an id from 2 to 255"),
         ("masks: masks", "mask: masks", "'folders' must hold lines"),
         ("masks: masks", "masks: gone", "there is no folder"),
+        ("masks: masks", "masks: 2020", "write the folder 2020 in quotes"),
+        ("Disc:", "No:", "write the class False in quotes"),
+        ("Disc:", "Ground:", "cannot be read as YAML .*'Ground' stands there twice"),
         ("masks: masks", "masks: masks, part: training", "part 'training' must be"),
     ],
 )

@@ -330,4 +330,8 @@ def test_without_credentials_the_archive_is_asked_for(
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
     with pytest.raises(UserError, match="no Kaggle credentials found"):
         fetch_lyft(out)
+    for content in ("{", "{}"):
+        (tmp_path / "kaggle.json").write_text(content)
+        with pytest.raises(UserError, match=r"cannot be read \(.*kaggle\.json"):
+            fetch_lyft(out)
     assert nothing_left(out)

@@ -74,6 +74,17 @@ def test_predicted_files_are_in_the_lyft_format(
     assert Pair(pair.image, written).stem == pair.stem
 
 
+def test_a_picture_is_turned_as_its_camera_noted(
+    predictor: Predictor, town: Path, tmp_path: Path
+) -> None:
+    with Image.open(find_pairs(town)[0].image) as image:
+        exif = image.getexif()
+        exif[0x0112] = 6  # to be turned by a quarter
+        image.save(tmp_path / "phone.png", exif=exif)
+    predict_files(predictor, [tmp_path / "phone.png"], tmp_path / "out")
+    assert read_mask(tmp_path / "out/phone.png").shape == (64, 48)
+
+
 def test_a_picture_that_is_none_is_named(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(UserError, match=r"text\.png: cannot be decoded"):

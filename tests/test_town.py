@@ -1,5 +1,6 @@
 """The generator: seeded, exact, in the layout of the real data."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,24 @@ def test_a_town_of_another_call_is_refused_or_renewed(tmp_path: Path) -> None:
         make_town(tmp_path / "t", 2, (32, 32), seed=1)
     renew_town(tmp_path / "t", 3, (32, 32), seed=1)
     assert len(find_pairs(tmp_path / "t")) == 3
+    # A link to a larger disk is kept.
+    (tmp_path / "t").rename(tmp_path / "elsewhere")
+    (tmp_path / "t").symlink_to("elsewhere")
+    renew_town(tmp_path / "t", 2, (32, 32), seed=2)
+    assert (tmp_path / "t").is_symlink()
+    assert len(find_pairs(tmp_path / "elsewhere")) == 2
+
+
+def test_a_worker_that_is_ended_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unet_tutorial.town.drive._write_pair", _end_itself)
+    with pytest.raises(UserError, match="a process that renders was ended"):
+        make_town(tmp_path / "t", 2, (32, 32), seed=0)
+
+
+def _end_itself(*_: object) -> None:
+    os._exit(1)
 
 
 def test_a_town_has_the_weathers_asked_for(tmp_path: Path) -> None:

@@ -366,6 +366,24 @@ def test_a_run_does_not_go_on_with_other_parts_of_the_same_data(
         fit(TINY, path, tmp_path / "run")
 
 
+def test_a_run_does_not_go_on_under_other_code(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit(TINY, town, tmp_path / "whole").history
+
+    def stop(row: dict) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(TINY, town, tmp_path / "run", on_epoch=stop)
+    monkeypatch.setattr("unet_tutorial.training.code_digest", lambda: "of another day")
+    with pytest.raises(UserError, match=r"code: [0-9a-f]+ there, of another day here"):
+        fit(TINY, town, tmp_path / "run")
+    seen: list[dict] = []
+    fit(TINY, town, tmp_path / "run", overwrite=True, on_epoch=seen.append)
+    assert len(seen) == len(whole)  # from its first epoch on
+
+
 def test_a_checkpoint_that_brings_code_is_refused(town: Path, tmp_path: Path) -> None:
     class Malicious:
         def __reduce__(self) -> tuple:
@@ -448,6 +466,8 @@ def test_a_validation_loss_that_is_no_number_stops(town: Path, tmp_path: Path) -
 
 def test_the_cosine_rises_and_falls_to_zero() -> None:
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    with pytest.raises(UserError, match="schedule 'step' is not known"):
+        make_schedule("step", optimizer, steps=100)
     schedule = make_schedule("cosine", optimizer, steps=100)
     rates = []
     for _ in range(100):
@@ -468,6 +488,9 @@ def test_median_weights_lift_the_rare_and_leave_out_the_absent() -> None:
     # Shares in the images where they occur: 25/32, 2/16 and 1/16.
     expected = [(2 / 16) / (25 / 32), 1, 2, 0]
     assert median_weights(frames, classes).tolist() == pytest.approx(expected)
+    frames = replace(frames, masks=torch.full_like(masks, 255))
+    with pytest.raises(UserError, match="no training pixel has a class"):
+        median_weights(frames, classes)
 
 
 # --- several processes ----------------------------------------------------------------

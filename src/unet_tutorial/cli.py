@@ -81,6 +81,10 @@ Data = Annotated[
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out faulty pairs, and say which.")
 ]
+# Not a folder: better told before the work than after it.
+NumbersFile = Annotated[
+    Path, typer.Option(help="Write the numbers to this JSON file.", dir_okay=False)
+]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of a finished run.")]
 
 
@@ -444,7 +448,9 @@ def _number(value: float | None) -> str:
 @app.command()
 def export(
     run: RunFolder,
-    out: Annotated[Path, typer.Option(help="File to write, .onnx or .pt2.")],
+    out: Annotated[
+        Path, typer.Option(help="File to write, .onnx or .pt2.", dir_okay=False)
+    ],
 ) -> None:
     """Write a run's network to one file that needs none of this code."""
     from unet_tutorial.export import export_run
@@ -481,7 +487,7 @@ def predict(
 
 @bench_app.command("data")
 def bench_data_command(
-    out: Annotated[Path, typer.Option(help="Write the numbers to this JSON file.")],
+    out: NumbersFile,
 ) -> None:
     """Feed 256x320 batches from 600x800 pairs, decoded each time or cached."""
     from unet_tutorial.bench import bench_data
@@ -506,7 +512,7 @@ def bench_data_command(
 
 @bench_app.command("train")
 def bench_train_command(
-    out: Annotated[Path, typer.Option(help="Write the numbers to this JSON file.")],
+    out: NumbersFile,
 ) -> None:
     """Train each network the plain way, our way, and without waiting for data."""
     from unet_tutorial.bench import bench_train

@@ -24,7 +24,7 @@ from PIL import Image
 
 from unet_tutorial.data.pairs import digest_pair, find_pairs, join_digests
 from unet_tutorial.errors import UserError
-from unet_tutorial.files import read_json, whole_file, write_json
+from unet_tutorial.files import digest_files, read_json, whole_file, write_json
 from unet_tutorial.town.drive import is_town, renew_town
 
 # What no notebook imports: a change there makes no result stale.
@@ -278,7 +278,7 @@ def run_notebooks(
     build = root / "_build" / profile_name
     command = f"make book PROFILE={profile_name}"
     command += f" DATA={data_dir}" if data_dir else ""
-    library_digest = _digest(sorted(_library_files()))
+    library_digest = digest_files(_library_files())
     digest_of = functools.cache(_digest_of_set)
     find_pairs(root / profile["data_dir"])  # asked for, even if nothing reads it now
 
@@ -456,19 +456,13 @@ def _make_town(
 
 def _library_files() -> list[Path]:
     package = Path(__file__).parent
-    return [path for path in package.rglob("*.py") if path.name not in NOT_IN_RESULTS]
+    sources = [*package.rglob("*.py"), *package.rglob("*.yaml")]
+    return [path for path in sources if path.name not in NOT_IN_RESULTS]
 
 
 def _digest_of_set(data: Path) -> str | None:
     """A name for the content of a data set; None where there is none."""
     return join_digests(map(digest_pair, find_pairs(data))) if data.exists() else None
-
-
-def _digest(paths: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def read_stamp(build: Path, notebook: Notebook) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def predict_files(
                 )
             taken.append(name.resolve())
     for done, path in enumerate(images, start=1):
-        image = read_image(path)
+        image = read_image(path, upright=True)
         mask = predictor.mask(image)
         overlay = image // 2 + predictor.classes.colour(mask) // 2
         mask_path, overlay_path = targets[path]

@@ -18,11 +18,21 @@ from torch import nn
 
 from unet_tutorial.classes import Classes
 from unet_tutorial.errors import UserError
-from unet_tutorial.files import read_json, whole_file, write_json
+from unet_tutorial.files import digest_files, read_json, whole_file, write_json
 
 MANIFEST, HISTORY, SETUP = "manifest.json", "history.csv", "setup.json"
 BEST, LAST, CHECKPOINT = "best.safetensors", "last.safetensors", "checkpoint.pt"
 EPOCH = "epoch-{}.safetensors"
+# The parts of the library that decide what a run learns.
+DECIDING = (
+    "classes.py",
+    "data",
+    "losses.py",
+    "metrics.py",
+    "models",
+    "precision.py",
+    "training.py",
+)
 PACKAGES = (
     "torch",
     "torchvision",
@@ -293,6 +303,15 @@ def provenance() -> dict[str, Any]:
         "versions": {name: version(name) for name in PACKAGES}
         | {"torch": torch.__version__},
     }
+
+
+def code_digest() -> str:
+    """A name for the code that decides what a run learns."""
+    package = Path(__file__).parent
+    places = [package / name for name in DECIDING]
+    return digest_files(
+        [*filter(Path.is_file, places), *(f for p in places for f in p.rglob("*.py"))]
+    )
 
 
 def save_results(

@@ -47,6 +47,7 @@ from unet_tutorial.runs import (
     Run,
     begin_run,
     check_run_folder,
+    code_digest,
     finish_run,
     load_run,
     provenance,
@@ -57,6 +58,7 @@ from unet_tutorial.runs import (
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 Row = dict[str, float]
+SCHEDULE_NAMES = (None, "cosine")
 # The share of all steps in which the cosine schedule rises to the full rate.
 WARM_UP = 0.05
 
@@ -72,7 +74,7 @@ def train_one_epoch(
     clip: float | None = None,
     on_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Show the network every batch once and improve it after each.
+    """Show the network every batch once and improve it after each, or each few.
 
     Args:
         model, data, loss_function, optimizer, fabric: what is trained, on what, how.
@@ -207,7 +209,14 @@ def make_schedule(
             https://arxiv.org/abs/1608.03983.
         optimizer: whose rate it is.
         steps: in the whole run.
+
+    Raises:
+        UserError: if the name is not known.
     """
+    if name not in SCHEDULE_NAMES:
+        raise UserError(
+            f"schedule '{name}' is not known: choose cosine, or leave it out"
+        )
     rise = max(round(WARM_UP * steps), 1)
 
     def factor(step: int) -> float:
@@ -228,12 +237,17 @@ def median_weights(frames: Frames, classes: Classes) -> Tensor:
 
     Returns:
         A weight for each class, [C] float32.
+
+    Raises:
+        UserError: if no pixel has a class.
     """
     masks = frames.masks[frames.rows].flatten(1).cpu()
     pixels = torch.stack([torch.bincount(mask, minlength=256) for mask in masks])
     pixels = pixels[:, : len(classes)].double()
     room = (pixels > 0).sum(dim=0) * masks.shape[1]
     share = pixels.sum(dim=0) / room.clamp_min(1)
+    if not share.any():
+        raise UserError("no training pixel has a class; see 'data check'")
     weights = share[share > 0].quantile(0.5) / share
     return torch.where(share > 0, weights, 0).float()
 
@@ -447,6 +461,7 @@ def fit(
         "precision": fabric.strategy.precision.precision,
         "processes": fabric.world_size,
         "torch": torch.__version__,
+        "code": code_digest(),
     }
     with ExitStack() as stack:
         saved: dict[str, Any] | None = None
@@ -575,7 +590,7 @@ def _check(config: Config) -> None:
     for name, known in (
         ("model", MODEL_NAMES),
         ("loss", LOSS_NAMES),
-        ("schedule", (None, "cosine")),
+        ("schedule", SCHEDULE_NAMES),
         ("precision", PRECISIONS),
         ("class_weights", (None, "median")),
     ):

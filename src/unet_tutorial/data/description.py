@@ -78,9 +78,20 @@ def read_description(path: Path) -> Description:
     return Description(path.resolve().name, LYFT, folders)
 
 
+class _OnlyOnce(yaml.SafeLoader):
+    """YAML without repeated names: of two classes of one name, one would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.YAMLError(f"'{name}' stands there twice")
+        return super().construct_mapping(node, deep)
+
+
 def _parse(path: Path) -> Description:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _OnlyOnce)
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: cannot be read as YAML ({reason})") from error
@@ -107,6 +118,8 @@ def _parse_classes(path: Path, names: Any, ignore: Any) -> Classes:
             f"{path}: 'classes' must hold 1 to 255 lines 'Name: \"#rrggbb\"'"
         )
     for name, colour in names.items():
+        if not isinstance(name, str):  # YAML takes No, On and 1 for something else
+            raise UserError(f'{path}: write the class {name} in quotes, as "No"')
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", str(colour)):
             raise UserError(f"{path}: the colour of '{name}' must be as \"#1a2b3c\"")
     if ignore is not None and not (
@@ -116,7 +129,7 @@ def _parse_classes(path: Path, names: Any, ignore: Any) -> Classes:
             f"{path}: 'ignore' must be an id from {len(names)} to 255, beyond those "
             "of the classes"
         )
-    return Classes(tuple(map(str, names)), tuple(names.values()), ignore)
+    return Classes(tuple(names), tuple(names.values()), ignore)
 
 
 def _parse_folders(path: Path, root: Path, entries: Any) -> list[Folder]:
@@ -129,6 +142,9 @@ def _parse_folders(path: Path, root: Path, entries: Any) -> list[Folder]:
                 f"{path}: 'folders' must hold lines '- {{images: A, masks: B}}', each "
                 f"with 'part: ...' or none"
             )
+        for place in (entry["images"], entry["masks"]):
+            if not isinstance(place, str):
+                raise UserError(f"{path}: write the folder {place} in quotes")
         folder = Folder(
             root / entry["images"], root / entry["masks"], entry.get("part")
         )

@@ -97,7 +97,14 @@ def _download(archive: Path) -> None:
     from kagglehub.handle import parse_dataset_handle
     from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
 
-    if get_kaggle_credentials() is None:
+    try:
+        credentials = get_kaggle_credentials()
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"the Kaggle credentials cannot be read ({_in_a_line(error)}); mend or "
+            "remove kaggle.json, or set KAGGLE_API_TOKEN"
+        ) from error
+    if credentials is None:
         raise UserError(
             "no Kaggle credentials found; set KAGGLE_API_TOKEN, which kaggle.com gives "
             f"in its settings, or download {KAGGLE_NAME} there yourself and name the "

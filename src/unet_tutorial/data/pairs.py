@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from unet_tutorial.classes import LYFT, Classes
 from unet_tutorial.data.description import read_description
@@ -106,8 +106,13 @@ def _png_files(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in files}
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, upright: bool = False) -> np.ndarray:
     """Decode a picture: [H, W, 3] uint8.
+
+    Args:
+        path: the file.
+        upright: turn it as the camera has noted; pairs are taken as they lie, for a
+            mask has no such note.
 
     Raises:
         UserError: if it cannot be decoded or is not of 8 bits.
@@ -118,7 +123,8 @@ def read_image(path: Path) -> np.ndarray:
                 raise UserError(
                     f"{path}: mode {image.mode} is not of 8 bits; convert it"
                 )
-            return np.asarray(image.convert("RGB"))
+            picture = ImageOps.exif_transpose(image) if upright else image
+            return np.asarray(picture.convert("RGB"))
     except UNDECODABLE as error:
         raise UserError(
             f"{path}: cannot be decoded ({error}); replace or remove it"

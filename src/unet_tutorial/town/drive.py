@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,11 @@ def make_town(
             ):
                 job.result()
                 on_pair(done)
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"{out}: a process that renders was ended, as when memory runs out; "
+                "call again to go on, or choose a smaller size"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -112,7 +118,10 @@ def renew_town(
     """:func:`make_town`, but what another call or version made is replaced."""
     wanted = _describe(count, size, seed, frames, False, False, weathers)
     if _description_in(out) not in (None, wanted):
-        shutil.rmtree(out)
+        # It may be a link to another disk, which stays.
+        place = out.resolve()
+        shutil.rmtree(place)
+        place.mkdir()
     make_town(out, count, size, seed, frames, weathers=weathers, on_pair=on_pair)
 
 
