@@ -78,14 +78,13 @@ print(description.name, {name: len(pairs) for name, pairs in parts.items()})
 # ## Few pictures, seen anew each time
 #
 # What a network has seen a hundred times it knows by heart. So each time a picture comes up
-# it is changed in a way that its mask can follow: mirrored, moved, made larger or smaller by
-# up to a third, and with other brightness, contrast and saturation. This is what the
-# library does for `augment="full"`:
+# it is changed in a way that its mask can follow: mirrored, moved, made larger or smaller, and
+# given other brightness, contrast and saturation. This is what the library does for
+# `augment="full"`:
 #
 # ```{literalinclude} ../src/unet_tutorial/data/batches.py
 # :language: python
 # :pyobject: make_augmentation
-# :lines: 18-
 # ```
 #
 # Look at one picture of the town, as it is and as it comes up three times:
