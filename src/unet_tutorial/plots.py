@@ -1,5 +1,6 @@
 """Every figure of the book; each function returns a figure and shows nothing."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -12,9 +13,10 @@ from matplotlib.patches import Patch
 
 from unet_tutorial.classes import LYFT, Classes
 
-# Okabe and Ito's colours, told apart by colour-blind readers; the line styles
-# say the same to readers without any colour.
+# Okabe and Ito's colours, told apart by colour-blind readers; line styles or
+# markers say the same to readers without any colour.
 CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+MARKERS = ("o", "s", "^", "D")
 MODEL_TITLES = {"scratch": "U-Net from scratch", "resnet34": "ResNet34 U-Net"}
 
 # Inches: what fills the text column of a page, so that letters keep their size
@@ -141,10 +143,15 @@ def plot_losses(
         ylabel: what the loss is called.
     """
     figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
-    # Of many epochs the dots would hide which line is dashed.
-    marker = "." if max(map(len, histories.values())) <= 40 else ""
-    for (label, history), colour in zip(histories.items(), CURVES):
-        look = {"color": colour, "marker": marker}
+    # At each of many epochs they would hide which line is dashed.
+    every = math.ceil(max(map(len, histories.values())) / 12)
+    for (label, history), colour, marker in zip(histories.items(), CURVES, MARKERS):
+        look = {
+            "color": colour,
+            "marker": marker,
+            "markersize": 4,
+            "markevery": every,
+        }
         for part, style, name in (
             ("train", "--", "training"),
             ("val", "-", "validation"),

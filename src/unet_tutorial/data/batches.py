@@ -82,9 +82,9 @@ def make_augmentation(name: str, size: tuple[int, int]) -> v2.Transform:
         return v2.Compose(
             [
                 v2.RandomHorizontalFlip(),
-                # Things must be smaller than in the picture as often as larger: a
-                # network that saw them enlarged only would miss the thin ones of
-                # whole pictures. What lies beyond the edges is mirrored inwards.
+                # Things must be made smaller, too: a network that saw them enlarged
+                # only would miss the thin ones of whole pictures. What lies beyond
+                # the edges is mirrored inwards.
                 v2.Pad([width // 5, height // 5], padding_mode="reflect"),
                 v2.RandomResizedCrop(
                     size, scale=(0.25, 1), ratio=(0.9 * shape, 1.1 * shape)
