@@ -53,6 +53,11 @@ seed = 0  # decides the pictures, weights, order and mirroring
 # of a drive, so that neighbours stay together; names without a number are dealt out one
 # by one.
 #
+# Photographs are mostly JPEG files, and a phone notes beside the pixels which way is up. Save
+# them upright and as PNG before you label them; with Pillow that is
+# `ImageOps.exif_transpose(Image.open(path)).convert("RGB").save("NAME.png")`. Names end in
+# `.png`, in small letters. A mask must never have been a JPEG file, which blurs the ids.
+#
 # A folder in the layout of the Lyft data (`CameraRGB` beside `CameraSeg`) with the
 # classes of {mod}`unet_tutorial.classes` needs no description.
 #
@@ -147,8 +152,13 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2, classes)
 # On the command line, with the defaults of 100 epochs and a rate of 0.0005, these are
 # `python -m unet_tutorial train --data my_data --model scratch --out my_run` and
 # `python -m unet_tutorial predict --run my_run --out answers my_picture.png`, which
-# writes a mask of ids, nearly black to look at, and an overlay for people. Here we take
-# fewer epochs and a rate of 0.002; on the command line these are `--epochs` and
+# writes a mask of ids, nearly black to look at, and an overlay for people.
+# `python -m unet_tutorial evaluate --run my_run --data my_data --out scores.json` scores the
+# test part. Every picture is brought to `--size`, 96x128 by default, whatever its
+# proportions: choose a size of the proportions of yours, at which the thinnest thing is still
+# a few pixels wide. {doc}`14_photographs` has a recipe for photographs.
+#
+# Here we take fewer epochs and a rate of 0.002; on the command line these are `--epochs` and
 # `--learning-rate`. Which class is found best?
 
 # %%
@@ -212,8 +222,8 @@ figure = plots.plot_grid(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-own-1
-# Many labelling tools save masks as colours. Turn a mask in the colours of the
-# description back into class ids.
+# Many labelling tools save masks as colours. Read a PNG file in the colours of the
+# description and save it as class ids, with 255 where a pixel has none of these colours.
 # ```
 #
 # ```{solution-start} ex-own-1
@@ -221,14 +231,21 @@ figure = plots.plot_grid(
 # ```
 
 # %%
-coloured = classes.colour(mask)
+coloured = Path(out_dir, "my_data/coloured.png")
+Image.fromarray(classes.colour(mask)).save(coloured)  # as such a tool would
+
+pixels = np.asarray(Image.open(coloured).convert("RGB"))
 palette = classes.colour(np.arange(len(classes)))
-ids = (coloured[..., None, :] == palette).all(axis=-1).argmax(axis=-1).astype(np.uint8)
+found = (pixels[..., None, :] == palette).all(axis=-1)
+ids = np.where(found.any(axis=-1), found.argmax(axis=-1), 255).astype(np.uint8)
+Image.fromarray(ids).save(coloured.with_name("ids.png"))
+print(f"{found.any(axis=-1).mean():.1%} of the pixels have a class")
 print("the same mask:", np.array_equal(ids, mask))
 
 # %% [markdown]
-# For another tool, put its colours in place of `palette`, in the order of your ids,
-# and check that every pixel has found one.
+# For another tool, put its colours in place of `palette`, in the order of your ids. If less
+# than all pixels find one, some colour is missing, or the edges were smoothed. To leave such
+# pixels out of training, write `ignore: 255` into the description.
 #
 # ```{solution-end}
 # ```
