@@ -7,7 +7,7 @@
 #     needs: []
 #     study: true
 #     data: second_data
-#     seconds: {ci: 15, laptop: 4200, full: 7200}
+#     seconds: {ci: 15, laptop: 5300, full: 7200}
 # ---
 
 # %% [markdown]
@@ -379,8 +379,9 @@ once = scored["resnet34"][0]["miou"]
 print(f"mIoU once {once:.3f}, with the mirror image {twice.miou():.3f}")
 
 # %% [markdown]
-# What two answers disagree on is averaged out, for twice the time. Scores that were reached
-# this way must say so: they are not those of the network alone.
+# Where the two answers differ, the mean evens that out, for twice the time. A network that has
+# learned from mirrored pictures may have little left to gain. Scores that were reached this
+# way must say so: they are not those of the network alone.
 #
 # ```{solution-end}
 # ```

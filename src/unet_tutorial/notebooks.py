@@ -347,23 +347,10 @@ def run_notebooks(
         if not notebook.may_be_left_out
         or stamps[notebook.name].get("fingerprint") == fingerprints[notebook.name]
     ]
-    published = root / "book/results/build.json"
-    durations = read_json(published)["seconds"] if published.is_file() else {}
-    durations |= {name: stamps[name]["seconds"] for name in shown if stamps[name]}
-    write_json(
-        build / "results" / "build.json",
-        {
-            "profile": profile_name,
-            "seconds": durations,
-            **{
-                title: sum(
-                    durations.get(n.name, 0) for n in notebooks if n.study is is_study
-                )
-                for title, is_study in (("total", False), ("studies", True))
-            },
-            "profiles": profiles,
-        },
-    )
+    anew = {name: stamps[name]["seconds"] for name in shown if stamps[name]}
+    times = add_times(root, notebooks, anew)
+    numbers = {"profile": profile_name, **times, "profiles": profiles}
+    write_json(build / "results" / "build.json", numbers)
     lay_out_pages(root, build, shown)
     fresh = {notebook.name for notebook, _, _ in stale}
     return [
@@ -373,6 +360,27 @@ def run_notebooks(
         for name in (notebook.name for notebook in notebooks)
         if name in asked
     ]
+
+
+def add_times(
+    root: Path, notebooks: list[Notebook], anew: dict[str, float]
+) -> dict[str, Any]:
+    """How long each notebook took, and all but the studies, and these.
+
+    Args:
+        root: the checkout.
+        notebooks: all of them.
+        anew: seconds of those executed; of others they are those published.
+    """
+    published = root / "book/results/build.json"
+    known = read_json(published)["seconds"] if published.is_file() else {}
+    known |= anew
+    seconds = {n.name: known[n.name] for n in notebooks if n.name in known}
+    sums = {
+        title: sum(seconds.get(n.name, 0) for n in notebooks if n.study is is_study)
+        for title, is_study in (("total", False), ("studies", True))
+    }
+    return {"seconds": seconds, **sums}
 
 
 def lay_out_pages(root: Path, build: Path, names: list[str]) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import read_json, whole_file, write_json
-from unet_tutorial.notebooks import Notebook, find_notebooks, read_stamp
+from unet_tutorial.notebooks import Notebook, add_times, find_notebooks, read_stamp
 
 # What a reader on a phone, and whoever clones the project, should not have to load.
 NOTEBOOK_LIMIT, FIGURE_LIMIT, TOTAL_LIMIT = 1_500_000, 250_000, 12_000_000
@@ -44,7 +44,8 @@ def publish(root: Path, profile: str) -> list[str]:
         )
     build, pages, results = root / "_build" / profile, {}, {}
     digests: set[str | None] = {None}
-    for notebook in find_notebooks(root / "notebooks"):
+    notebooks = find_notebooks(root / "notebooks")
+    for notebook in notebooks:
         executed, numbers = _to_publish(root, profile, notebook)
         results[notebook.name] = read_json(numbers)
         origin = results[notebook.name].get("provenance", {})
@@ -67,7 +68,11 @@ def publish(root: Path, profile: str) -> list[str]:
             f"{build}: its pages were made from different data; execute all of them "
             f"with 'make book PROFILE={profile} STUDIES=yes'"
         )
+    # Of these pages; others may have been executed there since.
+    stamps = {notebook.name: read_stamp(build, notebook) for notebook in notebooks}
+    anew = {name: stamp["seconds"] for name, stamp in stamps.items() if stamp}
     results["build"] = read_json(build / "results/build.json")
+    results["build"] |= add_times(root, notebooks, anew)
     written = sum(len(nbformat.writes(page).encode()) for page in pages.values())
     written += sum(len(json.dumps(content, indent=2)) for content in results.values())
     if written > TOTAL_LIMIT:
