@@ -252,11 +252,8 @@ def run_notebooks(
     profile = read_profile(
         root / "notebooks/profiles" / f"{profile_name}.yaml", notebooks
     )
-    # All of them, for the pages: a fault in another is better told now than at the end.
-    profiles = {
-        path.stem: _in_words(read_profile(path, notebooks))
-        for path in sorted((root / "notebooks/profiles").glob("*.yaml"))
-    }
+    # A fault in another is better told now than when the pages are to show it.
+    _read_profiles(root, notebooks)
     if data_dir is not None:
         profile["data_dir"] = data_dir
     else:
@@ -348,8 +345,7 @@ def run_notebooks(
         or stamps[notebook.name].get("fingerprint") == fingerprints[notebook.name]
     ]
     anew = {name: stamps[name]["seconds"] for name in shown if stamps[name]}
-    times = add_times(root, notebooks, anew)
-    numbers = {"profile": profile_name, **times, "profiles": profiles}
+    numbers = describe_build(root, profile_name, notebooks, anew)
     write_json(build / "results" / "build.json", numbers)
     lay_out_pages(root, build, shown)
     fresh = {notebook.name for notebook, _, _ in stale}
@@ -362,25 +358,37 @@ def run_notebooks(
     ]
 
 
-def add_times(
-    root: Path, notebooks: list[Notebook], anew: dict[str, float]
+def describe_build(
+    root: Path, profile_name: str, notebooks: list[Notebook], anew: dict[str, float]
 ) -> dict[str, Any]:
-    """How long each notebook took, and all but the studies, and these.
+    """The profiles, and how long each notebook took, all but the studies, and these.
 
     Args:
         root: the checkout.
+        profile_name: what was executed.
         notebooks: all of them.
         anew: seconds of those executed; of others they are those published.
     """
     published = root / "book/results/build.json"
     known = read_json(published)["seconds"] if published.is_file() else {}
     known |= anew
-    seconds = {n.name: known[n.name] for n in notebooks if n.name in known}
-    sums = {
-        title: sum(seconds.get(n.name, 0) for n in notebooks if n.study is is_study)
-        for title, is_study in (("total", False), ("studies", True))
+    return {
+        "profile": profile_name,
+        "seconds": {n.name: known[n.name] for n in notebooks if n.name in known},
+        **{
+            title: sum(known.get(n.name, 0) for n in notebooks if n.study is is_study)
+            for title, is_study in (("total", False), ("studies", True))
+        },
+        "profiles": {
+            name: _in_words(profile)
+            for name, profile in _read_profiles(root, notebooks).items()
+        },
     }
-    return {"seconds": seconds, **sums}
+
+
+def _read_profiles(root: Path, notebooks: list[Notebook]) -> dict[str, dict[str, Any]]:
+    paths = sorted((root / "notebooks/profiles").glob("*.yaml"))
+    return {path.stem: read_profile(path, notebooks) for path in paths}
 
 
 def lay_out_pages(root: Path, build: Path, names: list[str]) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import read_json, whole_file, write_json
-from unet_tutorial.notebooks import Notebook, add_times, find_notebooks, read_stamp
+from unet_tutorial.notebooks import Notebook, describe_build, find_notebooks, read_stamp
 
 # What a reader on a phone, and whoever clones the project, should not have to load.
 NOTEBOOK_LIMIT, FIGURE_LIMIT, TOTAL_LIMIT = 1_500_000, 250_000, 12_000_000
@@ -71,8 +71,7 @@ def publish(root: Path, profile: str) -> list[str]:
     # Of these pages; others may have been executed there since.
     stamps = {notebook.name: read_stamp(build, notebook) for notebook in notebooks}
     anew = {name: stamp["seconds"] for name, stamp in stamps.items() if stamp}
-    results["build"] = read_json(build / "results/build.json")
-    results["build"] |= add_times(root, notebooks, anew)
+    results["build"] = describe_build(root, profile, notebooks, anew)
     written = sum(len(nbformat.writes(page).encode()) for page in pages.values())
     written += sum(len(json.dumps(content, indent=2)) for content in results.values())
     if written > TOTAL_LIMIT:
