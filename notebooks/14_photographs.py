@@ -312,7 +312,8 @@ figure = plots.plot_confusion(
 #   --split val --out scores.json
 # ```
 #
-# For the other losses add `--loss both`, and `--class-weights median` for the weights. Leave out
+# The other network is `--model scratch`, without `--encoder-weights`. For the other losses add
+# `--loss both`, and `--class-weights median` for the weights. Leave out
 # `--encoder-weights none` to start from ImageNet weights where they can be had; what these
 # gain on photographs this book has not measured. Leave out `--split val` for a set with a test
 # part. On a GPU take `--size 360x480 --epochs 200`, and a larger `--batch-size`.
