@@ -146,7 +146,9 @@ def _load(path: Path, suffix: str) -> tuple[Any, dict[str, Any]]:
             if not any(name.endswith(ABOUT) for name in archive.namelist()):
                 raise ValueError(f"there is no {ABOUT} in it")
         extra = {ABOUT: ""}
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            # Torch 2.11 reads bytes that may not be written to, and nobody does.
+            warnings.filterwarnings("ignore", "The given buffer is not writable")
             module = torch.export.load(file, extra_files=extra).module()
         about = extra[ABOUT]
 
