@@ -217,6 +217,24 @@ def test_a_path_that_looks_like_markup_is_printed_as_it_is(tmp_path: Path) -> No
     assert "[bold]x" in call("data", "check", folder).stdout.replace("\n", "")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "--run", "no-run", "--data", "no-data"),
+        ("export", "--run", "no-run"),
+        ("bench", "data"),
+        ("bench", "train"),
+    ],
+    ids=lambda command: "-".join(command[:2]),
+)
+def test_a_folder_for_a_file_is_a_usage_error_before_any_work(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    result = call(*command, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "is a directory" in re.sub(r"[\s│]+", " ", result.stderr)
+
+
 def test_a_negative_seed_is_a_usage_error(tmp_path: Path) -> None:
     assert call("data", "make", "--out", tmp_path / "d", "--seed", -1).exit_code == 2
 

@@ -383,7 +383,8 @@ def evaluate(
     data: Data,
     split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
     out: Annotated[
-        Path | None, typer.Option(help="Write the scores to this JSON file.")
+        Path | None,
+        typer.Option(help="Write the scores to this JSON file.", dir_okay=False),
     ] = None,
     skip_bad: SkipBad = False,
 ) -> None:
@@ -486,9 +487,7 @@ def predict(
 
 
 @bench_app.command("data")
-def bench_data_command(
-    out: NumbersFile,
-) -> None:
+def bench_data_command(out: NumbersFile) -> None:
     """Feed 256x320 batches from 600x800 pairs, decoded each time or cached."""
     from unet_tutorial.bench import bench_data
     from unet_tutorial.files import write_json
@@ -511,9 +510,7 @@ def bench_data_command(
 
 
 @bench_app.command("train")
-def bench_train_command(
-    out: NumbersFile,
-) -> None:
+def bench_train_command(out: NumbersFile) -> None:
     """Train each network the plain way, our way, and without waiting for data."""
     from unet_tutorial.bench import bench_train
     from unet_tutorial.files import write_json
