@@ -143,7 +143,7 @@ def plot_losses(
         ylabel: what the loss is called.
     """
     figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
-    # At each of many epochs they would hide which line is dashed.
+    # A marker at each of many epochs would hide which line is dashed.
     every = math.ceil(max(map(len, histories.values())) / 12)
     for (label, history), colour, marker in zip(histories.items(), CURVES, MARKERS):
         look = {

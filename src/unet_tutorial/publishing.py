@@ -45,11 +45,13 @@ def publish(root: Path, profile: str) -> list[str]:
     build, pages, results = root / "_build" / profile, {}, {}
     digests: set[str | None] = {None}
     notebooks = find_notebooks(root / "notebooks")
+    stamps = {notebook.name: read_stamp(build, notebook) for notebook in notebooks}
     for notebook in notebooks:
-        executed, numbers = _to_publish(root, profile, notebook)
+        is_new = bool(stamps[notebook.name])
+        executed, numbers = _to_publish(root, profile, notebook, is_new)
         results[notebook.name] = read_json(numbers)
         origin = results[notebook.name].get("provenance", {})
-        if numbers.is_relative_to(build) and (
+        if is_new and (
             origin.get("profile") != profile or origin.get("dirty") is not False
         ):
             raise UserError(
@@ -69,7 +71,6 @@ def publish(root: Path, profile: str) -> list[str]:
             f"with 'make book PROFILE={profile} STUDIES=yes'"
         )
     # Of these pages; others may have been executed there since.
-    stamps = {notebook.name: read_stamp(build, notebook) for notebook in notebooks}
     anew = {name: stamp["seconds"] for name, stamp in stamps.items() if stamp}
     results["build"] = describe_build(root, profile, notebooks, anew)
     written = sum(len(nbformat.writes(page).encode()) for page in pages.values())
@@ -89,10 +90,12 @@ def publish(root: Path, profile: str) -> list[str]:
     return list(pages)
 
 
-def _to_publish(root: Path, profile: str, notebook: Notebook) -> tuple[Path, Path]:
+def _to_publish(
+    root: Path, profile: str, notebook: Notebook, is_new: bool
+) -> tuple[Path, Path]:
     """Page and results: new, or those in book/ if its data set was not there."""
     build = root / "_build" / profile
-    if read_stamp(build, notebook):
+    if is_new:
         folder, results = build / "pages", build / "results"
     else:
         folder, results = root / "book", root / "book/results"

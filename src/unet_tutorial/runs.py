@@ -26,10 +26,10 @@ EPOCH = "epoch-{}.safetensors"
 # The parts of the library that decide what a run learns.
 DECIDING = (
     "classes.py",
-    "data",
+    "data/*.py",
     "losses.py",
     "metrics.py",
-    "models",
+    "models/*.py",
     "precision.py",
     "training.py",
 )
@@ -308,10 +308,7 @@ def provenance() -> dict[str, Any]:
 def code_digest() -> str:
     """A name for the code that decides what a run learns."""
     package = Path(__file__).parent
-    places = [package / name for name in DECIDING]
-    return digest_files(
-        [*filter(Path.is_file, places), *(f for p in places for f in p.rglob("*.py"))]
-    )
+    return digest_files(path for name in DECIDING for path in package.glob(name))
 
 
 def save_results(
