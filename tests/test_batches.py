@@ -8,6 +8,7 @@ from torchvision.transforms import v2
 
 from tests.waiting import Waits
 from unet_tutorial.data.batches import (
+    AUGMENTATIONS,
     GROUP,
     MEAN,
     STD,
@@ -22,15 +23,26 @@ from unet_tutorial.errors import UserError
 SIZE = (32, 48)
 
 
+def one_square(count: int) -> Frames:
+    """Images of a bright square of 6 pixels in the middle, and masks of the same."""
+    square = torch.zeros(count, *SIZE, dtype=torch.uint8)
+    middle = tuple(slice(side // 2 - 3, side // 2 + 3) for side in SIZE)
+    square[:, *middle] = 1
+    return Frames(square[..., None].expand(-1, -1, -1, 3), square, torch.arange(count))
+
+
 @pytest.fixture
 def frames(town: Path) -> Frames:
     opened = open_set(town, SIZE)
     return opened.frames(opened.pairs)
 
 
-def augmented(frames: Frames, seed: int, augment: str) -> list:
+def augmented(
+    frames: Frames, seed: int, augment: str, crop: tuple[int, int] | None = None
+) -> list:
     generator = torch.Generator().manual_seed(seed)
-    return list(batches(frames, 8, "cpu", make_augmentation(augment, SIZE), generator))
+    transform = make_augmentation(augment, SIZE, crop)
+    return list(batches(frames, 8, "cpu", transform, generator))
 
 
 def test_batches_are_normalised_and_hold_every_frame_once(frames: Frames) -> None:
@@ -108,15 +120,37 @@ def test_the_full_augmentation_keeps_sizes_classes_and_the_pixels_together() -> 
 
 
 def test_the_full_augmentation_shrinks_things_as_often_as_it_enlarges_them() -> None:
-    square = torch.zeros(80, *SIZE, dtype=torch.uint8)
-    middle = tuple(slice(side // 2 - 3, side // 2 + 3) for side in SIZE)
-    square[:, *middle] = 1
-    frames = Frames(square[..., None].expand(-1, -1, -1, 3), square, torch.arange(80))
-    areas = [(mask == 1).sum((1, 2)) for _, mask in augmented(frames, 0, "full")]
+    areas = [
+        (mask == 1).sum((1, 2)) for _, mask in augmented(one_square(80), 0, "full")
+    ]
     scale = (torch.cat(areas) / 36).sqrt()
     assert scale.min() < 0.85
     assert scale.max() > 1.2
     assert 0.8 < scale.median() < 1.15
+
+
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+def test_a_crop_has_its_size_and_shows_things_as_large_as_they_are(
+    augment: str,
+) -> None:
+    crop = (18, 24)
+    squares, rows = [], set()
+    for image, mask in augmented(one_square(160), 0, augment, crop):
+        assert image.shape[-2:] == mask.shape[-2:] == crop
+        squares += [(one == 1).sum().item() for one in mask]
+        rows |= {tuple(one.any(dim=1).tolist()) for one in mask}
+    assert len(rows) > 3  # from many places
+    whole = torch.tensor([pixels for pixels in squares if pixels], dtype=torch.float)
+    if augment != "full":
+        assert whole.max() == 36
+    else:
+        # Parts of the square lower the median: those that an edge has cut.
+        assert 1.2 < (whole.max() / 36).sqrt() < 1.6
+
+
+def test_a_crop_that_is_larger_than_the_image_is_refused() -> None:
+    with pytest.raises(UserError, match="crop 33x48: is larger than the size, 32x48"):
+        make_augmentation("none", SIZE, (33, 48))
 
 
 def test_augmenting_leaves_the_global_generator_alone(frames: Frames) -> None:

@@ -160,6 +160,8 @@ def test_a_damaged_run_is_named(tiny_run: Run, tmp_path: Path) -> None:
         ({"schedule": "step"}, "'step' is not known: choose one of cosine, or leave"),
         ({"precision": "8-bit"}, "'8-bit' is not known"),
         ({"augment": "rotate"}, "'rotate' is not known"),
+        ({"crop": (16, 64)}, "crop 16x64: for 'scratch' both sides must be at least"),
+        ({"crop": (96, 128)}, "crop 96x128: is larger than the size"),
         ({"target": "roads"}, "'roads' is not known"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0"),
         ({"clip": 0.0}, "clip is 0.0"),
@@ -424,12 +426,15 @@ def test_a_full_disk_is_told_in_a_line(
         {"loss": "cross-entropy", "clip": 1.0},
         {"accumulate": 2, "schedule": "cosine"},
         {"batch_size": 64},
+        {"size": (48, 64), "crop": (32, 48)},
         {"precision": "bf16-mixed"},
     ],
 )
 def test_every_option_trains(change: dict, town: Path, tmp_path: Path) -> None:
     config = replace(TINY, epochs=12, learning_rate=0.005, **change)
-    losses = fit(config, town, tmp_path / "run").history["train_loss"]
+    run = fit(config, town, tmp_path / "run")
+    assert run.config == config
+    losses = run.history["train_loss"]
     assert losses.iloc[-3:].mean() < losses.iloc[:3].mean()
 
 

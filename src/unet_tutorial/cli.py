@@ -222,6 +222,9 @@ def train(
         typer.Option(help="lyft: learn road and vehicle only, as the challenge asked."),
     ] = None,
     augment: Annotated[str, typer.Option(help="none, mirror or full.")] = "mirror",
+    crop: Annotated[
+        str | None, typer.Option(help="Learn from parts of this HEIGHTxWIDTH.")
+    ] = None,
     skip_bad: SkipBad = False,
     batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 8,
     base_channels: Annotated[
@@ -271,6 +274,7 @@ def train(
         encoder_weights=encoder_weights,
         target=target,
         augment=augment,
+        crop=None if crop is None else _parse_size(crop),
         batch_size=batch_size,
         base_channels=base_channels,
         learning_rate=learning_rate,

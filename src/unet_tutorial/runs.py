@@ -65,6 +65,9 @@ class Config:
     augment: str = "mirror"
     """``none``, ``mirror`` or ``full``, as
     :func:`unet_tutorial.data.batches.make_augmentation` takes it."""
+    crop: tuple[int, int] | None = None
+    """Height and width of the part of each image that is learned from at a time, where
+    whole ones of the size would take too long. Answers are given for whole images."""
     loss: str = "dice"
     """``dice`` as in the report; ``cross-entropy``; ``both`` finds small classes as
     the first does, and learns as steadily as the second."""
@@ -276,7 +279,12 @@ def load_run(folder: Path) -> Run:
     manifest = read_json(folder / MANIFEST)
     try:
         settings = manifest["config"]
-        config = Config(**settings | {"size": tuple(settings["size"])})
+        shapes = {
+            name: tuple(settings[name])
+            for name in ("size", "crop")
+            if settings.get(name) is not None
+        }
+        config = Config(**settings | shapes)
         known = manifest["classes"]
         classes = Classes(
             tuple(known["names"]), tuple(known["colours"]), known["ignore_index"]

@@ -328,7 +328,7 @@ def learn(
         UserError: if the augmentation is not known, the loss is no longer a number, or
             no validation pixel has a class.
     """
-    augment = make_augmentation(config.augment, config.size)
+    augment = make_augmentation(config.augment, config.size, config.crop)
     batch_size = config.batch_size // fabric.world_size
     per_epoch = _batches_per_epoch(len(train), config, fabric)
     while len(state.history) < config.epochs:
@@ -424,7 +424,7 @@ def fit(
     """
     _check(config)
     check_run_folder(run_dir, overwrite)
-    make_augmentation(config.augment, config.size)  # refuses a name it does not know
+    make_augmentation(config.augment, config.size, config.crop)  # refuses what is wrong
     data = open_set(data_dir, config.size, config.target, skip_bad, on_pair)
     classes = data.target.classes
     parts = {name: data.sound(pairs) for name, pairs in split_pairs(data.pairs).items()}
@@ -613,11 +613,12 @@ def _check(config: Config) -> None:
     # At its coarsest, a network must see more than one position: batch
     # normalisation cannot work on a single number.
     smallest = 64 if config.model == "resnet34" else 32
-    if min(config.size) < smallest:
-        raise UserError(
-            f"size {config.size[0]}x{config.size[1]}: for '{config.model}' both sides "
-            f"must be at least {smallest}"
-        )
+    for name, shape in (("size", config.size), ("crop", config.crop or config.size)):
+        if min(shape) < smallest:
+            raise UserError(
+                f"{name} {shape[0]}x{shape[1]}: for '{config.model}' both sides must "
+                f"be at least {smallest}"
+            )
     if config.model == "scratch" and config.encoder_weights != "none":
         raise UserError(
             f"encoder weights '{config.encoder_weights}': the network from scratch has "

@@ -17,6 +17,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # So many images share one draw of the augmentation. One by one, a GPU would wait
 # for the small steps of it longer than for the network.
 GROUP = 4
+AUGMENTATIONS = ("none", "mirror", "full")
 
 
 def to_network(image: Tensor) -> Tensor:
@@ -60,39 +61,57 @@ class Frames:
         return Frames(images.to(device), masks.to(device), torch.arange(len(self)))
 
 
-def make_augmentation(name: str, size: tuple[int, int]) -> v2.Transform:
+def make_augmentation(
+    name: str, size: tuple[int, int], crop: tuple[int, int] | None = None
+) -> v2.Transform:
     """What is done to images and masks in training, by name.
 
     Args:
         name: ``"none"``; ``"mirror"``, left to right, with a probability of one
             half; ``"full"``, which also moves and scales, 0.7 to 1.4 times, and varies
             brightness, contrast and saturation.
-        size: height and width of the outcome.
+        size: height and width of images and masks.
+        crop: height and width of the outcome, a part of the image at a random place;
+            by default all of it.
 
     Raises:
-        UserError: if the name is not known.
+        UserError: if the name is not known, or the crop larger than the size.
     """
-    if name == "none":
-        return v2.Identity()
-    if name == "mirror":
-        return v2.RandomHorizontalFlip()
-    if name == "full":
-        height, width = size
-        shape = width / height
-        return v2.Compose(
-            [
-                v2.RandomHorizontalFlip(),
-                # Things must be made smaller, too: a network that saw them enlarged
-                # only would miss the thin ones of whole pictures. What lies beyond
-                # the edges is mirrored inwards.
-                v2.Pad([width // 5, height // 5], padding_mode="reflect"),
-                v2.RandomResizedCrop(
-                    size, scale=(0.25, 1), ratio=(0.9 * shape, 1.1 * shape)
-                ),
-                v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3),
-            ]
+    if name not in AUGMENTATIONS:
+        raise UserError(
+            f"augmentation '{name}' is not known: choose one of "
+            f"{', '.join(AUGMENTATIONS)}"
         )
-    raise UserError(f"augmentation '{name}' is not known: choose none, mirror or full")
+    (height, width), (crop_height, crop_width) = size, crop or size
+    if crop_height > height or crop_width > width:
+        raise UserError(
+            f"crop {crop_height}x{crop_width}: is larger than the size, {height}x"
+            f"{width}; choose a smaller one"
+        )
+    steps: list[v2.Transform] = []
+    if name != "none":
+        steps.append(v2.RandomHorizontalFlip())
+    if name == "full":
+        # Things must be made smaller, too: a network that saw them enlarged only would
+        # miss the thin ones of whole pictures. A part of up to 1.4 times the outcome's
+        # height and width is needed for that; what lies beyond the edges is mirrored
+        # inwards.
+        pad_y = max(7 * crop_height // 5 - height, 0) // 2
+        pad_x = max(7 * crop_width // 5 - width, 0) // 2
+        share = crop_height * crop_width / (height + 2 * pad_y) / (width + 2 * pad_x)
+        shape = crop_width / crop_height
+        steps += [
+            v2.Pad([pad_x, pad_y], padding_mode="reflect"),
+            v2.RandomResizedCrop(
+                (crop_height, crop_width),
+                scale=(share / 2, min(2 * share, 1)),
+                ratio=(0.9 * shape, 1.1 * shape),
+            ),
+            v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3),
+        ]
+    elif crop is not None:
+        steps.append(v2.RandomCrop(crop))
+    return v2.Compose(steps) if steps else v2.Identity()
 
 
 def batches(
