@@ -27,8 +27,9 @@ def publish(root: Path, profile: str) -> list[str]:
     """Copy a profile's pages and results to ``book/``, after a look at all of them.
 
     The prose of a page is taken from its source as it is now; its code must be what was
-    executed. A page about a data set that was not there stays as it was published.
-    Pages whose source is gone are removed.
+    executed. A page that was not executed here stays as it was published, of the same
+    profile unless it is about a data set that not everybody has. Pages whose source is
+    gone are removed.
 
     Returns:
         The names of the pages.
@@ -51,7 +52,7 @@ def publish(root: Path, profile: str) -> list[str]:
         executed, numbers = _to_publish(root, profile, notebook, is_new)
         results[notebook.name] = read_json(numbers)
         origin = results[notebook.name].get("provenance", {})
-        if is_new and (
+        if (is_new or notebook.data is None) and (
             origin.get("profile") != profile or origin.get("dirty") is not False
         ):
             raise UserError(
@@ -93,20 +94,29 @@ def publish(root: Path, profile: str) -> list[str]:
 def _to_publish(
     root: Path, profile: str, notebook: Notebook, is_new: bool
 ) -> tuple[Path, Path]:
-    """Page and results: new, or those in book/ if its data set was not there."""
-    build = root / "_build" / profile
+    """Page and results: new, or those in book/ if it was not executed here."""
+    build, book = root / "_build" / profile, root / "book"
+    here, published = (
+        (pages / f"{notebook.name}.ipynb", results / f"{notebook.name}.json")
+        for pages, results in (
+            (build / "pages", build / "results"),
+            (book, book / "results"),
+        )
+    )
     if is_new:
-        folder, results = build / "pages", build / "results"
-    else:
-        folder, results = root / "book", root / "book/results"
-        if notebook.data is None or not (folder / f"{notebook.name}.ipynb").is_file():
-            raise UserError(
-                f"{build / 'pages' / notebook.name}.ipynb: is missing, or not of the "
-                "execution that its results are of; execute everything with 'make book "
-                f"PROFILE={profile} STUDIES=yes'"
-                + (f", with a set for {notebook.data}" if notebook.data else "")
-            )
-    return folder / f"{notebook.name}.ipynb", results / f"{notebook.name}.json"
+        return here
+    if any(path.exists() for path in here):
+        raise UserError(
+            f"{here[0]}: is missing, or not of the execution that its results are of; "
+            f"execute it again with 'make book PROFILE={profile} STUDIES=yes'"
+        )
+    if not all(path.is_file() for path in published):
+        raise UserError(
+            f"{here[0]}: is missing, and nothing is published of it; execute it with "
+            f"'make book PROFILE={profile} STUDIES=yes'"
+            + (f", with a set for {notebook.data}" if notebook.data else "")
+        )
+    return published
 
 
 def with_current_prose(
