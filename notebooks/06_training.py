@@ -211,7 +211,7 @@ save_results(
 # Two processes train on {result}`06_training.scaling.two:.1f` images a second, one on
 # {result}`06_training.scaling.one:.1f`: {result}`06_training.scaling.gain:.2f` times as many.
 # It is not twice as many: the two must exchange gradients, work on half batches, and share
-# the machine's memory. {doc}`16_reproduce` has the calls for several GPUs and machines.
+# the machine's memory. {doc}`17_reproduce` has the calls for several GPUs and machines.
 #
 # ## Summary
 #

@@ -354,8 +354,10 @@ figure = plots.plot_per_class(
 # not. The ResNet34 may gain in more classes than the other: its deepest features have a
 # thirty-second of the height and width, and have little left of a small picture.
 #
+# {doc}`14_resolution` asks what is lost to the size itself.
+#
 # For data of your own, add `--schedule cosine --learning-rate 0.002` and a larger `--size` to
-# the call of {doc}`15_your_data`.
+# the call of {doc}`16_your_data`.
 #
 # ## On real frames
 #

@@ -292,7 +292,7 @@ print(f"without a second training: mIoU {scores['miou']:.3f}")
 # chapter, with `first = load_run(Path("runs/town"))` and `encoder =
 # Path("town-encoder.safetensors")`. Then call `python -m unet_tutorial train
 # --data mine/dataset.yaml --model resnet34 --encoder-weights town-encoder.safetensors
-# --schedule cosine --out runs/mine`; {doc}`15_your_data` says what the description of your
+# --schedule cosine --out runs/mine`; {doc}`16_your_data` says what the description of your
 # data holds. The manifest of the second run names the file of weights.
 #
 # ```{solution-end}

@@ -156,7 +156,7 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2, classes)
 # `python -m unet_tutorial evaluate --run my_run --data my_data --out scores.json` scores the
 # test part. Every picture is brought to `--size`, 96x128 by default, whatever its
 # proportions: choose a size of the proportions of yours, at which the thinnest thing is still
-# a few pixels wide. {doc}`14_photographs` has a recipe for photographs.
+# a few pixels wide. {doc}`15_photographs` has a recipe for photographs.
 #
 # Here we take fewer epochs and a rate of 0.002; on the command line these are `--epochs` and
 # `--learning-rate`. Which class is found best?
@@ -187,7 +187,7 @@ from unet_tutorial.runs import save_results
 
 save_results(
     out_dir,
-    "15_your_data",
+    "16_your_data",
     profile,
     str(folder),
     pairs=len(report.pairs),
@@ -206,8 +206,8 @@ figure = plots.plot_grid(
 )
 
 # %% [markdown]
-# With {result}`15_your_data.pairs` pairs and {result}`15_your_data.epochs` epochs
-# the mIoU over the three classes is {result}`15_your_data.miou:.3f`. A class that did
+# With {result}`16_your_data.pairs` pairs and {result}`16_your_data.epochs` epochs
+# the mIoU over the three classes is {result}`16_your_data.miou:.3f`. A class that did
 # not occur in the masks would be left out of the mean, not counted as 0 or 1.
 #
 # ## Summary

@@ -56,7 +56,7 @@ seed = 0  # decides weights, order and augmentation
 # ```
 #
 # `part` says what a folder is for, and pixels with the id after `ignore` do not count;
-# {doc}`15_your_data` has the details. If the folders `test` and `testannot` are there, name
+# {doc}`16_your_data` has the details. If the folders `test` and `testannot` are there, name
 # them too, with `part: test`: the networks are then scored on these. For the published page
 # they were not at hand.
 #
@@ -77,8 +77,8 @@ parts = split_pairs(find_pairs(folder))
 print(description.name, {name: len(pairs) for name, pairs in parts.items()})
 
 # %% [markdown]
-# The numbers of this page are those of the set *{result}`14_photographs.set`*, with
-# {result}`14_photographs.pairs.train` pairs to train on. None of its pictures is shown.
+# The numbers of this page are those of the set *{result}`15_photographs.set`*, with
+# {result}`15_photographs.pairs.train` pairs to train on. None of its pictures is shown.
 #
 # ## Few pictures, seen anew each time
 #
@@ -139,7 +139,7 @@ figure = plots.plot_grid(
 # ```
 #
 # Rather than guess, we try them in short runs of the ResNet34 network on small pictures, all
-# with {result}`14_photographs.trials.epochs` epochs from random weights. The first is the
+# with {result}`15_photographs.trials.epochs` epochs from random weights. The first is the
 # report's recipe. In the others the pictures are augmented, and the learning rate rises in the
 # first twentieth of the steps to twice the report's and then falls to 0 along a cosine, so
 # that no late step throws the network back. Their losses are Dice, the sum of Dice and
@@ -188,10 +188,10 @@ figure = plots.plot_curve(
 )
 
 # %% [markdown]
-# The validation mIoU ends at {result}`14_photographs.trials.miou.the report's:.3f` with the
-# report's recipe, at {result}`14_photographs.trials.miou.Dice:.3f` with Dice,
-# {result}`14_photographs.trials.miou.Dice and cross-entropy:.3f` with the sum and
-# {result}`14_photographs.trials.miou.the same, weighted:.3f` with the weighted sum. By
+# The validation mIoU ends at {result}`15_photographs.trials.miou.the report's:.3f` with the
+# report's recipe, at {result}`15_photographs.trials.miou.Dice:.3f` with Dice,
+# {result}`15_photographs.trials.miou.Dice and cross-entropy:.3f` with the sum and
+# {result}`15_photographs.trials.miou.the same, weighted:.3f` with the weighted sum. By
 # {doc}`11_seeds`, what lies close together may come out the other way with another seed. Between
 # the first and the second three things differ, so no single one is judged; and augmentation
 # slows learning at first, since no picture comes twice. {doc}`12_questions` compares losses on
@@ -200,10 +200,10 @@ figure = plots.plot_curve(
 # ## The long runs
 #
 # Of the three losses, the long runs take the one that ended best:
-# *{result}`14_photographs.trials.chosen`*. That choice was made with one network on small
+# *{result}`15_photographs.trials.chosen`*. That choice was made with one network on small
 # pictures, and need not hold for the other. The long runs see
-# {result}`14_photographs.height` x {result}`14_photographs.width` pixels, so that poles and
-# signs are more than a pixel wide, for {result}`14_photographs.epochs` epochs; both networks
+# {result}`15_photographs.height` x {result}`15_photographs.width` pixels, so that poles and
+# signs are more than a pixel wide, for {result}`15_photographs.epochs` epochs; both networks
 # start from random weights. Which loss lies higher, that of training (dashed) or of validation
 # (solid)? And does the mIoU still rise at the end?
 
@@ -229,16 +229,16 @@ figure = plots.plot_losses(
 
 # %% [markdown]
 # At the end the network from scratch has a training loss of
-# {result}`14_photographs.scratch.last.train_loss:.3f` and a validation loss of
-# {result}`14_photographs.scratch.last.val_loss:.3f`, the ResNet34 network
-# {result}`14_photographs.resnet34.last.train_loss:.3f` and
-# {result}`14_photographs.resnet34.last.val_loss:.3f`. Training pictures are changed each time
+# {result}`15_photographs.scratch.last.train_loss:.3f` and a validation loss of
+# {result}`15_photographs.scratch.last.val_loss:.3f`, the ResNet34 network
+# {result}`15_photographs.resnet34.last.train_loss:.3f` and
+# {result}`15_photographs.resnet34.last.val_loss:.3f`. Training pictures are changed each time
 # and validation pictures are not, so the dashed line may lie above the solid one without
 # anything being wrong.
 #
 # ## Scores
 #
-# Both are scored at the size of the masks, on the part *{result}`14_photographs.judged`*. If
+# Both are scored at the size of the masks, on the part *{result}`15_photographs.judged`*. If
 # that is the validation part, loss and epoch were chosen on the same pictures, and the score is
 # too good. The row for the last epoch, which nobody chose, is of the size at which the
 # networks see the pictures.
@@ -265,13 +265,13 @@ pd.DataFrame(
 ).round(3)
 
 # %% [markdown]
-# From scratch the mIoU is {result}`14_photographs.scratch.miou:.3f`, with the ResNet34 network
-# {result}`14_photographs.resnet34.miou:.3f`. One run each.
+# From scratch the mIoU is {result}`15_photographs.scratch.miou:.3f`, with the ResNet34 network
+# {result}`15_photographs.resnet34.miou:.3f`. One run each.
 #
 # Two others for a comparison, if the set is CamVid, both trained from random weights at the
 # full size of the pictures: a U-Net of the original width, with weighted classes, has
-# {result}`14_photographs.others.unet:.3f` on the same validation part {cite}`openvino2021`, and
-# FC-DenseNet103 {cite}`jegou2017` has {result}`14_photographs.others.densenet:.3f` on the test
+# {result}`15_photographs.others.unet:.3f` on the same validation part {cite}`openvino2021`, and
+# FC-DenseNet103 {cite}`jegou2017` has {result}`15_photographs.others.densenet:.3f` on the test
 # part.
 #
 # Mind what CamVid's validation part is: one stretch of a drive, of which the training part
@@ -302,7 +302,7 @@ figure = plots.plot_confusion(
 # ## The same on the command line
 #
 # The run of this page with the Dice loss, after `source .venv/bin/activate`; for photographs of
-# your own, described as {doc}`15_your_data` says, change the path:
+# your own, described as {doc}`16_your_data` says, change the path:
 #
 # ```
 # python -m unet_tutorial train --data data/camvid --model resnet34 \
@@ -323,7 +323,7 @@ from unet_tutorial.runs import save_results
 
 save_results(
     out_dir,
-    "14_photographs",
+    "15_photographs",
     profile,
     str(folder),
     set=description.name,
