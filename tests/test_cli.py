@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+import unet_tutorial
 from unet_tutorial import training
 from unet_tutorial.cli import app
 from unet_tutorial.data.pairs import find_pairs
@@ -281,3 +282,14 @@ def test_importing_is_light(module: str, heavy: set[str]) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert not heavy & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["notebooks", "publish", "compare"])
+def test_who_lacks_what_builds_the_book_is_told(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("notebooks", "publishing"):
+        monkeypatch.delitem(sys.modules, f"unet_tutorial.{name}", raising=False)
+        monkeypatch.delattr(unet_tutorial, name, raising=False)
+    monkeypatch.setitem(sys.modules, "papermill", None)
+    assert "is not installed, which the book" in error_of(call(command))

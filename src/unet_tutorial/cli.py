@@ -558,6 +558,18 @@ class _Countdown:
         return Text(f"{self.text}, about {left / 60:.1f} min left")
 
 
+@contextmanager
+def _told_if_missing() -> Iterator[None]:
+    """For what only those have who build the book."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{error.name} is not installed, which the book is built with; call 'make "
+            "book', or 'pip install --editable .[book]'"
+        ) from error
+
+
 @app.command()
 def notebooks(
     profile: Annotated[
@@ -574,7 +586,8 @@ def notebooks(
     ] = False,
 ) -> None:
     """Execute the stale notebooks by papermill and lay out the book's pages."""
-    from unet_tutorial import notebooks as runner
+    with _told_if_missing():
+        from unet_tutorial import notebooks as runner
 
     table = Table(title=f"notebooks, profile {profile}", title_justify="left")
     table.add_column("notebook")
@@ -623,7 +636,8 @@ def publish(
     profile: Annotated[str, typer.Option(help="Whose pages and results.")] = "laptop",
 ) -> None:
     """Copy executed pages and results to book/, where git keeps them."""
-    from unet_tutorial.publishing import publish as copy
+    with _told_if_missing():
+        from unet_tutorial.publishing import publish as copy
 
     pages = copy(Path.cwd(), profile)
     console.print(f"{len(pages)} pages and their results in book/")
@@ -634,7 +648,8 @@ def compare_command(
     profile: Annotated[str, typer.Option(help="Whose results.")] = "laptop",
 ) -> None:
     """Hold new results against the published ones, number by number."""
-    from unet_tutorial.publishing import compare
+    with _told_if_missing():
+        from unet_tutorial.publishing import compare
 
     compared = compare(Path.cwd(), profile)
     table = Table(
