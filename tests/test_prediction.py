@@ -1,18 +1,20 @@
 """A run and images in, masks and scores out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from unet_tutorial.classes import LYFT
 from unet_tutorial.data.pairs import Pair, find_pairs, read_image, read_mask
 from unet_tutorial.errors import UserError
 from unet_tutorial.prediction import Predictor, predict_files, score
-from unet_tutorial.runs import Run
+from unet_tutorial.runs import BEST, Run, load_run
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +115,18 @@ def test_an_output_folder_that_is_a_file_is_named(
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         predict_files(predictor, [find_pairs(town)[0].image], tmp_path / "file")
+
+
+def test_a_run_answers_by_other_weights_if_they_are_named(
+    tiny_run: Run, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.folder, run)
+    early = {name: 0 * weight for name, weight in load_file(run / BEST).items()}
+    save_file(early, run / "epoch-0001.safetensors")
+    image = np.full((48, 64, 3), 100, dtype=np.uint8)
+    for path, is_early in ((run, False), (run / "epoch-0001.safetensors", True)):
+        logits = Predictor(load_run(path), device="cpu").logits(image)
+        assert bool((logits == 0).all()) is is_early
+    with pytest.raises(UserError, match=r"has best\.saf.*, epoch-0001\.saf.*, last"):
+        load_run(run / "epoch-0009.safetensors")

@@ -85,7 +85,9 @@ SkipBad = Annotated[
 NumbersFile = Annotated[
     Path, typer.Option(help="Write the numbers to this JSON file.", dir_okay=False)
 ]
-RunFolder = Annotated[Path, typer.Option("--run", help="Folder of a finished run.")]
+RunFolder = Annotated[
+    Path, typer.Option("--run", help="Folder of a finished run, or weights in it.")
+]
 
 
 @contextmanager
@@ -249,7 +251,8 @@ def train(
         str, typer.Option(help="auto, 32-true or bf16-mixed.")
     ] = "auto",
     keep_every: Annotated[
-        int | None, typer.Option(help="Also keep the weights of every so many epochs.")
+        int | None,
+        typer.Option(help="Also keep the weights of every so many epochs, for --run."),
     ] = None,
     tensorboard: Annotated[
         Path | None, typer.Option(help="Write the curves for TensorBoard here, too.")
@@ -473,7 +476,7 @@ def predict(
     run: Annotated[
         Path,
         typer.Option(
-            help="Folder of a finished run, or what 'export' wrote. "
+            help="Folder of a finished run, weights in it, or what 'export' wrote. "
             "A .pt2 file can hold code: take none from strangers."
         ),
     ],

@@ -32,7 +32,7 @@ class Predictor:
     """A trained network that answers for images of any size.
 
     Args:
-        run: a finished run; its best weights are used.
+        run: a finished run.
         device: where the network works; by default on a GPU if there is one.
     """
 
@@ -44,7 +44,7 @@ class Predictor:
             device or Fabric(accelerator="auto", devices=1).device
         )
         self.model = build_model(config.model, len(run.classes), config.base_channels)
-        load_weights(run.folder, self.model)
+        load_weights(run.folder, self.model, run.weights)
         layout = memory_format(self.device)
         self.model.to(self.device).to(memory_format=layout).eval()
         precision = choose_precision(config.precision, self.device)

@@ -99,6 +99,8 @@ class Run:
     classes: Classes
     manifest: dict[str, Any]
     history: pd.DataFrame
+    weights: str = BEST
+    """The file in its folder from which it answers."""
 
     def summary(self) -> dict[str, Any]:
         """What a page tells of a run: its size, time, weights, first and last epoch."""
@@ -233,13 +235,13 @@ def save_weights(folder: Path, model: nn.Module, name: str = BEST) -> None:
             raise OSError(str(error)) from error
 
 
-def load_weights(folder: Path, model: nn.Module) -> None:
+def load_weights(folder: Path, model: nn.Module, name: str = BEST) -> None:
     """Read what :func:`save_weights` wrote.
 
     Raises:
         UserError: if the file is missing, broken or of another network.
     """
-    path = folder / BEST
+    path = folder / name
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -267,15 +269,25 @@ def finish_run(folder: Path, manifest: dict[str, Any]) -> None:
 def load_run(folder: Path) -> Run:
     """Read a finished run.
 
+    Args:
+        folder: of the run, which then answers by its best weights; or a file of weights
+            in it, as ``last.safetensors``, by which it answers instead.
+
     Raises:
         UserError: if there is none, it did not finish, or it is damaged.
     """
+    weights = BEST
+    if folder.suffix == Path(BEST).suffix and not folder.is_dir():
+        folder, weights = folder.parent, folder.name
     if not (folder / MANIFEST).is_file():
         if (folder / HISTORY).exists():
             raise UserError(
                 f"{folder}: did not finish; give the call that began it again to go on"
             )
         raise UserError(f"{folder}: holds no run; make one with 'train --out {folder}'")
+    if not (folder / weights).is_file():
+        known = ", ".join(sorted(p.name for p in folder.glob(f"*{Path(BEST).suffix}")))
+        raise UserError(f"{folder / weights}: is not there; the run has {known}")
     manifest = read_json(folder / MANIFEST)
     try:
         settings = manifest["config"]
@@ -295,7 +307,7 @@ def load_run(folder: Path) -> Run:
             f"{folder}: its {MANIFEST} or {HISTORY} is damaged ({error}); "
             "train the run again"
         ) from error
-    return Run(folder, config, classes, manifest, history)
+    return Run(folder, config, classes, manifest, history, weights)
 
 
 def provenance() -> dict[str, Any]:
