@@ -36,12 +36,12 @@ seed = 0  # decides weights, order and mirroring
 #
 # ## A perfect answer at a smaller size
 #
-# The masks of the test pictures have {result}`14_resolution.own.height` x
-# {result}`14_resolution.own.width` pixels, and networks are scored at that size. Let an oracle
-# stand in for the network. It answers at a smaller size without a mistake, and its answer is
-# enlarged as a network's is. There are two of them: one knows the mask that a network is shown
-# in training, where each small pixel has the class of one of those that it stands for; the
-# other knows the share of each class in each small pixel. What do they score?
+# The masks of the test pictures have {result}`14_resolution.own` pixels, and networks are
+# scored at that size. Let an oracle stand in for the network. It answers at a smaller size
+# without a mistake, and its answer is enlarged as a network's is. There are two of them: one
+# knows the mask that a network is shown in training, where each small pixel has the class of
+# one of those that it stands for; the other knows the share of each class in each small pixel.
+# What do they score?
 
 # %%
 from pathlib import Path
@@ -61,7 +61,7 @@ masks = [torch.tensor(read_pair(pair)[1]) for pair in test]
 own_size = tuple(masks[0].shape)
 
 
-def enlarge_answer(mask, size, way):
+def answer_of_oracle(mask, size, way):
     """The true mask, reduced to a size and enlarged again as answers are."""
     layers = functional.one_hot(mask.long(), len(LYFT)).permute(2, 0, 1)[None]
     small = functional.interpolate(layers.float(), size, mode=way)
@@ -71,55 +71,49 @@ def enlarge_answer(mask, size, way):
 def score_oracle(size, way):
     confusion = ConfusionMatrix(len(LYFT))
     for mask in masks:
-        confusion.update(enlarge_answer(mask, size, way), mask)
+        confusion.update(answer_of_oracle(mask, size, way), mask)
     return confusion
 
 
-sizes = [tuple(size), tuple(part_size), tuple(side * 4 // 5 for side in own_size)]
-ways = {"masks": "nearest", "shares": "area"}
-oracles = {(s, name): score_oracle(s, way) for s in sizes for name, way in ways.items()}
-pd.DataFrame(
+larger = tuple(side * 4 // 5 for side in own_size)
+ROADS = LYFT.names.index("Roads")
+oracles = pd.DataFrame(
     {
-        f"{height} x {width}": {
-            f"{score} of the {name}": value(oracles[(height, width), name])
-            for name in ways
-            for score, value in (
-                ("mIoU", ConfusionMatrix.miou),
-                (
-                    "road IoU",
-                    lambda confusion: confusion.iou()[LYFT.names.index("Roads")].item(),
-                ),
-            )
-        }
-        for height, width in sizes
+        "size": f"{asked[0]} x {asked[1]}",
+        "oracle": name,
+        "mIoU": confusion.miou(),
+        "road IoU": confusion.iou()[ROADS].item(),
     }
-).round(3)
+    for asked in (tuple(size), tuple(part_size), larger)
+    for name, way in (("masks", "nearest"), ("shares", "area"))
+    for confusion in [score_oracle(asked, way)]
+)
+oracles.round(3)
 
 # %% [markdown]
-# At {result}`14_resolution.oracle.usual.size`, the size of most chapters, the reduced masks
-# themselves score an mIoU of {result}`14_resolution.oracle.usual.masks:.3f`, and the shares
-# {result}`14_resolution.oracle.usual.shares:.3f`. At {result}`14_resolution.oracle.large.size`
-# it is {result}`14_resolution.oracle.large.masks:.3f` and
-# {result}`14_resolution.oracle.large.shares:.3f`. A network learns from the first kind of mask.
-# The place that a small pixel has its class from changes from edge to edge, so the best
-# that it can learn are the shares: its limit lies between the two.
+# At {result}`14_resolution.usual`, the size of most chapters, the reduced masks themselves
+# score an mIoU of {result}`14_resolution.oracle.usual masks:.3f`, and the shares
+# {result}`14_resolution.oracle.usual shares:.3f`. At {result}`14_resolution.larger` it is
+# {result}`14_resolution.oracle.larger masks:.3f` and
+# {result}`14_resolution.oracle.larger shares:.3f`. A network is trained on masks of the first
+# kind. Whose class a small pixel has is a matter of chance there, so that the best that can be
+# learned are the shares: the limit of a network lies between the two.
 #
-# Where is it lost? The same part of one mask, as it is and from both sizes:
+# Where is it lost? Parts of three masks, as they are and from two sizes:
 
-# %% mystnb={"image": {"alt": "A part of a mask at its own size and enlarged again from smaller sizes: thin poles, signs and lines break up or vanish, edges of roads and walls become stairs."}, "figure": {"caption": "A part of a test picture and its mask; then the mask after it was reduced and enlarged again.", "name": "fig-resolution-oracle"}}
-height, width = own_size
-view = (slice(height * 3 // 10, height * 7 // 10), slice(width // 4, width * 3 // 4))
-shown = [test[i * len(test) // 3] for i in range(3)]
+# %% mystnb={"image": {"alt": "A part of a mask at its own size and enlarged again from smaller sizes: thin poles, signs and lines break up or vanish, edges of roads and walls become stairs."}, "figure": {"caption": "The middle of three test pictures and their masks; then the masks after they were reduced and enlarged again.", "name": "fig-resolution-oracle"}}
+view = tuple(slice(side // 4, side * 3 // 4) for side in own_size)
+rows = []
+for pair in test[:: max(len(test) // 3, 1)][:3]:
+    image, mask = read_pair(pair)
+    answers = [
+        answer_of_oracle(torch.tensor(mask), asked, "nearest").numpy()
+        for asked in (larger, tuple(size))
+    ]
+    rows.append([shown[view] for shown in (image, mask, *answers)])
 figure = plots.plot_grid(
-    [
-        [image[view], mask[view]]
-        + [
-            enlarge_answer(torch.tensor(mask), s, "nearest").numpy()[view]
-            for s in (sizes[2], sizes[0])
-        ]
-        for image, mask in map(read_pair, shown)
-    ],
-    ["picture", "mask", *(f"from {s[0]} x {s[1]}" for s in (sizes[2], sizes[0]))],
+    rows,
+    ["picture", "mask", *(f"from {h} x {w}" for h, w in (larger, size))],
 )
 
 # %% [markdown]
@@ -164,10 +158,9 @@ configs = {
 
 
 def train_and_score(config, name):
-    run = fit(
-        config, Path(data_dir), Path(out_dir, f"runs/resolution-{name}"), overwrite=True
-    )
-    return run, *score(Predictor(run), test)
+    folder = Path(out_dir, f"runs/resolution-{name}")
+    run = fit(config, Path(data_dir), folder, overwrite=True)
+    return run, score(Predictor(run), test)[0]
 
 
 outcomes = {
@@ -175,30 +168,33 @@ outcomes = {
     for name, config in configs.items()
 }
 
-
-def table_of(outcomes):
-    return pd.DataFrame(
-        {
-            name: {
-                "mIoU": scores["miou"],
-                "accuracy": scores["pixel_accuracy"],
-                "road F0.5": scores["road_f05"],
-                "vehicle F2": scores["vehicle_f2"],
-                "road IoU": scores["per_class"]["Roads"]["iou"],
-                "vehicle IoU": scores["per_class"]["Vehicles"]["iou"],
-                "minutes": run.manifest["seconds"] / 60,
-            }
-            for name, (run, scores, _) in outcomes.items()
-        }
-    )
+# %% [markdown]
+# What does each reach, and in what time?
 
 
-table_of(outcomes).round(3)
+# %%
+def row_of(run, scores):
+    iou = {name: values["iou"] for name, values in scores["per_class"].items()}
+    return {
+        "mIoU": scores["miou"],
+        "accuracy": scores["pixel_accuracy"],
+        "road F0.5": scores["road_f05"],
+        "vehicle F2": scores["vehicle_f2"],
+        "road IoU": iou["Roads"],
+        "vehicle IoU": iou["Vehicles"],
+        "line IoU": iou["RoadLines"],
+        "sidewalk IoU": iou["Sidewalks"],
+        "minutes": run.manifest["seconds"] / 60,
+    }
+
+
+table = pd.DataFrame({name: row_of(*outcome) for name, outcome in outcomes.items()})
+table.round(3)
 
 # %% [markdown]
-# On smaller pictures the mIoU is {result}`14_resolution.smaller.miou:.3f`, on parts
-# {result}`14_resolution.parts.miou:.3f`, on whole pictures at their own size
-# {result}`14_resolution.own.miou:.3f`. One run each; by {doc}`11_seeds`, what lies close
+# On smaller pictures the mIoU is {result}`14_resolution.scores.smaller.mIoU:.3f`, on parts
+# {result}`14_resolution.scores.parts.mIoU:.3f`, on whole pictures at their own size
+# {result}`14_resolution.scores.own size.mIoU:.3f`. One run each; by {doc}`11_seeds`, what lies close
 # together may come out the other way with another seed. Which classes gain from the parts, and
 # which lose?
 
@@ -207,7 +203,7 @@ table_of(outcomes).round(3)
 def per_class_of(outcomes):
     return pd.DataFrame(
         {"class": name, "model": label, "iou": values["iou"]}
-        for label, (_, scores, _) in outcomes.items()
+        for label, (_, scores) in outcomes.items()
         for name, values in scores["per_class"].items()
     )
 
@@ -215,10 +211,10 @@ def per_class_of(outcomes):
 figure = plots.plot_per_class(per_class_of(outcomes))
 
 # %% [markdown]
-# The lines on the road have an IoU of {result}`14_resolution.smaller.lines:.3f` on smaller
-# pictures and of {result}`14_resolution.parts.lines:.3f` on parts: at their own size they can
-# be seen. Sidewalks go from {result}`14_resolution.smaller.sidewalks:.3f` to
-# {result}`14_resolution.parts.sidewalks:.3f`. What a grey surface is, is told by its
+# The lines on the road have an IoU of {result}`14_resolution.scores.smaller.line IoU:.3f` on smaller
+# pictures and of {result}`14_resolution.scores.parts.line IoU:.3f` on parts: at their own size they can
+# be seen. Sidewalks go from {result}`14_resolution.scores.smaller.sidewalk IoU:.3f` to
+# {result}`14_resolution.scores.parts.sidewalk IoU:.3f`. What a grey surface is, is told by its
 # surroundings, and of these a part shows less.
 #
 # ## How far does the network see?
@@ -250,20 +246,20 @@ print(f"{field} x {field} pixels")
 # (dashed) and validation (solid) part?
 
 # %% mystnb={"image": {"alt": "Above, the training loss (dashed) and validation loss (solid) of both networks over the epochs; below, the validation mIoU of both."}, "figure": {"caption": "Both networks on whole pictures at their own size, from random weights.", "name": "fig-resolution-losses"}}
+outcomes["ResNet34"] = train_and_score(replace(whole, model="resnet34"), "resnet34")
 both = {
     plots.MODEL_TITLES["scratch"]: outcomes["own size"],
-    plots.MODEL_TITLES["resnet34"]: train_and_score(
-        replace(whole, model="resnet34"), "resnet34"
-    ),
+    plots.MODEL_TITLES["resnet34"]: outcomes["ResNet34"],
 }
-figure = plots.plot_losses({name: run.history for name, (run, _, _) in both.items()})
+figure = plots.plot_losses({name: run.history for name, (run, _) in both.items()})
 
 # %%
-table_of(both).round(3)
+table["ResNet34"] = row_of(*outcomes["ResNet34"])
+table[["own size", "ResNet34"]].round(3)
 
 # %% [markdown]
-# From scratch the mIoU is {result}`14_resolution.own.miou:.3f`, with the ResNet34
-# {result}`14_resolution.resnet34.miou:.3f`; {doc}`11_seeds` has
+# From scratch the mIoU is {result}`14_resolution.scores.own size.mIoU:.3f`, with the ResNet34
+# {result}`14_resolution.scores.ResNet34.mIoU:.3f`; {doc}`11_seeds` has
 # {result}`11_seeds.scratch.miou.mean:.3f` and {result}`11_seeds.resnet34.miou.mean:.3f` by the
 # report's recipe. Besides the size, the batch and the learning rate differ.
 
@@ -277,7 +273,7 @@ figure = plots.plot_per_class(per_class_of(both))
 # Typical test pictures, evenly spaced:
 
 # %% mystnb={"image": {"alt": "Four test pictures in rows, each with its true mask and the answers of both networks, which are trained on whole pictures at their own size."}, "figure": {"caption": "Four test pictures, evenly spaced, their masks and both answers, at the pictures' own size. Both networks started from random weights.", "name": "fig-resolution-pictures"}}
-predictors = [Predictor(run) for run, _, _ in both.values()]
+predictors = [Predictor(run) for run, _ in both.values()]
 figure = plots.plot_grid(
     [
         [image, mask, *(predictor.mask(image) for predictor in predictors)]
@@ -289,11 +285,11 @@ figure = plots.plot_grid(
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
 
-
-def in_words(size):
-    return " x ".join(map(str, size))
-
-
+kinds = [
+    f"{name} {oracle}"
+    for name in ("usual", "part", "larger")
+    for oracle in ("masks", "shares")
+]
 save_results(
     out_dir,
     "14_resolution",
@@ -301,35 +297,18 @@ save_results(
     data_dir,
     epochs=part_epochs,
     batch=part_batch,
-    part=in_words(part_size),
     field=field,
-    oracle={
-        key: {
-            "size": in_words(s),
-            **{name: oracles[s, name].miou() for name in ways},
-        }
-        for key, s in zip(("usual", "part", "large"), sizes)
-    },
     **{
-        key: {
-            "miou": scores["miou"],
-            "pixel_accuracy": scores["pixel_accuracy"],
-            "road_f05": scores["road_f05"],
-            "vehicle_f2": scores["vehicle_f2"],
-            "road_iou": scores["per_class"]["Roads"]["iou"],
-            "vehicle_iou": scores["per_class"]["Vehicles"]["iou"],
-            "lines": scores["per_class"]["RoadLines"]["iou"],
-            "sidewalks": scores["per_class"]["Sidewalks"]["iou"],
-            "seconds": run.manifest["seconds"],
-        }
-        | ({"height": own_size[0], "width": own_size[1]} if key == "own" else {})
-        for key, (run, scores, _) in (
-            ("smaller", outcomes["smaller"]),
-            ("parts", outcomes["parts"]),
-            ("own", outcomes["own size"]),
-            ("resnet34", both[plots.MODEL_TITLES["resnet34"]]),
+        name: f"{height} x {width}"
+        for name, (height, width) in (
+            ("usual", size),
+            ("part", part_size),
+            ("larger", larger),
+            ("own", own_size),
         )
     },
+    oracle=dict(zip(kinds, oracles["mIoU"])),
+    scores=table.to_dict(),
 )
 
 # %% [markdown]
@@ -353,15 +332,14 @@ save_results(
 # ```
 
 # %%
-roads = LYFT.names.index("Roads")
 for tenths in range(4, 11):
     asked = tuple(side * tenths // 10 for side in own_size)
-    iou = score_oracle(asked, "nearest").iou()[roads].item()
+    iou = score_oracle(asked, "nearest").iou()[ROADS].item()
     print(f"{asked[0]} x {asked[1]}: road IoU {iou:.3f}")
 
 # %% [markdown]
-# The first size in the list with so high a number would do. A road is the largest thing in most
-# pictures; what is lost lies along its edges and its lines.
+# The first size in the list from which on no number is below that would do. A road is among
+# the largest things in a picture; what is lost lies along its edges and its lines.
 #
 # ```{solution-end}
 # ```
