@@ -235,10 +235,10 @@ field = int((seen[:, 0].max() - seen[:, 0].min() + 1).item())
 print(f"{field} x {field} pixels")
 
 # %% [markdown]
-# That is a square of {result}`14_resolution.field` pixels. In a picture of
-# {result}`14_resolution.part` it covers the whole height; at the pictures' own size it does
-# not, and its outer pixels have little weight. A network that is to work on larger pictures
-# should be deeper, as the ResNet34 is.
+# Hold that square of {result}`14_resolution.field` pixels against {result}`14_resolution.part`,
+# the smaller pictures, and against {result}`14_resolution.own`: the larger the picture, the less
+# of the street a logit can take into account, and the outer pixels of the square have little
+# weight. A network for larger pictures should be deeper, as the ResNet34 is.
 #
 # ## Both networks at the pictures' own size
 #

@@ -316,7 +316,8 @@ figure = plots.plot_confusion(
 # `--loss both`, and `--class-weights median` for the weights. Leave out
 # `--encoder-weights none` to start from ImageNet weights where they can be had; what these
 # gain on photographs this book has not measured. Leave out `--split val` for a set with a test
-# part. On a GPU take `--size 360x480 --epochs 200`, and a larger `--batch-size`.
+# part. On a GPU take `--size 360x480 --epochs 200`, and a larger `--batch-size`. What a size
+# costs, and what it is to learn from parts, is the subject of {doc}`14_resolution`.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
