@@ -121,6 +121,7 @@ figure = plots.plot_grid(
 # %% [markdown]
 # The picture is padded to 1.4 times its height and width, and a crop of a quarter to all of
 # that area is brought back to the size: so things are shown at 0.7 to 1.4 times their own.
+# (`crop` in the code is for parts of pictures, see {doc}`14_resolution`; here it is the size.)
 # Where a version shows more than there is, it is mirrored at the edge. A street that
 # is mirrored or a little darker is still a street. Other pictures allow other changes: aerial
 # ones can be turned any way, handwriting must not be mirrored.

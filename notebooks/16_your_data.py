@@ -156,8 +156,8 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2, classes)
 # `python -m unet_tutorial evaluate --run my_run --data my_data --out scores.json` scores the
 # test part. Every picture is brought to `--size`, 96x128 by default, whatever its
 # proportions: choose a size of the proportions of yours, at which the thinnest thing is still
-# a few pixels wide. {doc}`14_resolution` tells what a size costs. Pictures that do not fit into
-# memory at such a size can be learned from in parts, by `--crop`. {doc}`15_photographs` has a
+# a few pixels wide. {doc}`14_resolution` tells what a size costs. Pictures that are too large
+# to learn from whole can be learned from in parts, by `--crop`. {doc}`15_photographs` has a
 # recipe for photographs.
 #
 # Here we take fewer epochs and a rate of 0.002; on the command line these are `--epochs` and

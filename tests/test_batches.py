@@ -133,19 +133,22 @@ def test_the_full_augmentation_shrinks_things_as_often_as_it_enlarges_them() -> 
 def test_a_crop_has_its_size_and_shows_things_as_large_as_they_are(
     augment: str,
 ) -> None:
-    crop = (18, 24)
-    squares, rows = [], set()
+    crop = (30, 40)
+    areas, places = [], set()
     for image, mask in augmented(one_square(160), 0, augment, crop):
         assert image.shape[-2:] == mask.shape[-2:] == crop
-        squares += [(one == 1).sum().item() for one in mask]
-        rows |= {tuple(one.any(dim=1).tolist()) for one in mask}
-    assert len(rows) > 3  # from many places
-    whole = torch.tensor([pixels for pixels in squares if pixels], dtype=torch.float)
+        areas.append((mask == 1).sum((1, 2)))
+        places |= {tuple(one.nonzero()[0].tolist()) for one in mask if one.any()}
+    assert len({row for row, _ in places}) > 2
+    assert len({column for _, column in places}) > 4
+    scale = (torch.cat(areas) / 36).sqrt()
     if augment != "full":
-        assert whole.max() == 36
+        assert (scale == 1).all()
     else:
-        # Parts of the square lower the median: those that an edge has cut.
-        assert 1.2 < (whole.max() / 36).sqrt() < 1.6
+        # One shows more than there is, beyond the edges: things shrink, too.
+        assert scale.min() < 0.85
+        assert scale.max() > 1.2
+        assert 0.8 < scale.median() < 1.15
 
 
 def test_a_crop_that_is_larger_than_the_image_is_refused() -> None:

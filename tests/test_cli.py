@@ -15,7 +15,7 @@ import unet_tutorial
 from unet_tutorial import training
 from unet_tutorial.cli import app
 from unet_tutorial.data.pairs import find_pairs
-from unet_tutorial.runs import Run
+from unet_tutorial.runs import Run, load_run
 from unet_tutorial.town.drive import make_town
 
 
@@ -66,10 +66,14 @@ def test_from_making_data_to_predicting_a_mask(tmp_path: Path) -> None:
         1,
         "--size",
         "32x48",
+        "--crop",
+        "32x40",
         "--seed",
         2,
     )
     assert trained.exit_code == 0, trained.output
+    config = load_run(run).config
+    assert (config.size, config.crop) == ((32, 48), (32, 40))
     assert {"history.csv", "manifest.json"} <= {path.name for path in run.iterdir()}
 
     scores = tmp_path / "scores.json"

@@ -128,5 +128,8 @@ def test_a_run_answers_by_other_weights_if_they_are_named(
     for path, is_early in ((run, False), (run / "epoch-0001.safetensors", True)):
         logits = Predictor(load_run(path), device="cpu").logits(image)
         assert bool((logits == 0).all()) is is_early
-    with pytest.raises(UserError, match=r"has best\.saf.*, epoch-0001\.saf.*, last"):
+    with pytest.raises(
+        UserError,
+        match=r"epoch-0009\.saf.* no such file; .*best\.saf.*, epoch-0001\.saf.*, last",
+    ):
         load_run(run / "epoch-0009.safetensors")

@@ -426,16 +426,29 @@ def test_a_full_disk_is_told_in_a_line(
         {"loss": "cross-entropy", "clip": 1.0},
         {"accumulate": 2, "schedule": "cosine"},
         {"batch_size": 64},
-        {"size": (48, 64), "crop": (32, 48)},
         {"precision": "bf16-mixed"},
     ],
 )
 def test_every_option_trains(change: dict, town: Path, tmp_path: Path) -> None:
     config = replace(TINY, epochs=12, learning_rate=0.005, **change)
-    run = fit(config, town, tmp_path / "run")
-    assert run.config == config
-    losses = run.history["train_loss"]
+    losses = fit(config, town, tmp_path / "run").history["train_loss"]
     assert losses.iloc[-3:].mean() < losses.iloc[:3].mean()
+
+
+def test_parts_are_learned_from_and_whole_pictures_judged(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[bool, set[tuple[int, ...]]] = {True: set(), False: set()}
+    forward = UNet.forward
+
+    def look(self: UNet, image: torch.Tensor) -> torch.Tensor:
+        seen[self.training].add(tuple(image.shape[-2:]))
+        return forward(self, image)
+
+    monkeypatch.setattr(UNet, "forward", look)
+    config = replace(TINY, size=(48, 64), crop=(32, 48), epochs=1)
+    assert fit(config, town, tmp_path / "run").config == config
+    assert seen == {True: {(32, 48)}, False: {(48, 64)}}
 
 
 def test_accumulating_halves_is_near_the_whole_batch(

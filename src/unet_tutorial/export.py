@@ -45,7 +45,7 @@ class _FromPixels(nn.Module):
 
 
 def export_run(run: Run, out: Path) -> float:
-    """Write a run's best network to a file, and see that the file answers the same.
+    """Write a run's network to a file, and see that the file answers the same.
 
     Args:
         run: a finished run.
@@ -202,7 +202,7 @@ class ExportedPredictor(Predictor):
 
 
 def load_predictor(path: Path) -> Predictor:
-    """From the folder of a finished run, or from a file that ``export_run`` wrote.
+    """From a finished run, weights in its folder, or a file that ``export_run`` wrote.
 
     Raises:
         UserError: if it is neither.

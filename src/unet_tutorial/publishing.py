@@ -52,7 +52,18 @@ def publish(root: Path, profile: str) -> list[str]:
         executed, numbers = _to_publish(root, profile, notebook, is_new)
         results[notebook.name] = read_json(numbers)
         origin = results[notebook.name].get("provenance", {})
-        if (is_new or notebook.data is None) and (
+        if not is_new and any(stamps[name] for name in notebook.needs):
+            raise UserError(
+                f"{executed}: needs what was executed anew; execute it, too: "
+                f"'notebooks --profile {profile} --only {notebook.name}'"
+            )
+        if not is_new and not notebook.data and origin.get("profile") != profile:
+            raise UserError(
+                f"{numbers}: is of the profile {origin.get('profile')}, and pages of "
+                "two profiles cannot be compared; execute it with this one, too: "
+                f"'notebooks --profile {profile} --only {notebook.name}'"
+            )
+        if is_new and (
             origin.get("profile") != profile or origin.get("dirty") is not False
         ):
             raise UserError(
@@ -108,12 +119,12 @@ def _to_publish(
     if any(path.exists() for path in here):
         raise UserError(
             f"{here[0]}: is missing, or not of the execution that its results are of; "
-            f"execute it again with 'make book PROFILE={profile} STUDIES=yes'"
+            f"execute it again: 'notebooks --profile {profile} --only {notebook.name}'"
         )
     if not all(path.is_file() for path in published):
         raise UserError(
-            f"{here[0]}: is missing, and nothing is published of it; execute it with "
-            f"'make book PROFILE={profile} STUDIES=yes'"
+            f"{here[0]}: is missing, and nothing is published of it; execute it: "
+            f"'notebooks --profile {profile} --only {notebook.name}'"
             + (f", with a set for {notebook.data}" if notebook.data else "")
         )
     return published

@@ -279,23 +279,24 @@ def load_run(folder: Path) -> Run:
     weights = BEST
     if folder.suffix == Path(BEST).suffix and not folder.is_dir():
         folder, weights = folder.parent, folder.name
+        if not (folder / weights).is_file():
+            found = sorted(path.name for path in folder.glob(f"*{Path(BEST).suffix}"))
+            raise UserError(
+                f"{folder / weights}: no such file; choose one of a run's "
+                f"({', '.join(found) or 'there are none here'})"
+            )
     if not (folder / MANIFEST).is_file():
         if (folder / HISTORY).exists():
             raise UserError(
                 f"{folder}: did not finish; give the call that began it again to go on"
             )
         raise UserError(f"{folder}: holds no run; make one with 'train --out {folder}'")
-    if not (folder / weights).is_file():
-        known = ", ".join(sorted(p.name for p in folder.glob(f"*{Path(BEST).suffix}")))
-        raise UserError(f"{folder / weights}: is not there; the run has {known}")
     manifest = read_json(folder / MANIFEST)
     try:
         settings = manifest["config"]
-        shapes = {
-            name: tuple(settings[name])
-            for name in ("size", "crop")
-            if settings.get(name) is not None
-        }
+        shapes = {"size": tuple(settings["size"])}
+        if settings.get("crop"):
+            shapes["crop"] = tuple(settings["crop"])
         config = Config(**settings | shapes)
         known = manifest["classes"]
         classes = Classes(

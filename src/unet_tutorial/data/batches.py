@@ -71,8 +71,8 @@ def make_augmentation(
             half; ``"full"``, which also moves and scales, 0.7 to 1.4 times, and varies
             brightness, contrast and saturation.
         size: height and width of images and masks.
-        crop: height and width of the outcome, a part of the image at a random place;
-            by default all of it.
+        crop: height and width of the outcome, a part at a random place, the same for
+            images that are transformed at once; by default all of the image.
 
     Raises:
         UserError: if the name is not known, or the crop larger than the size.
@@ -86,7 +86,7 @@ def make_augmentation(
     if crop_height > height or crop_width > width:
         raise UserError(
             f"crop {crop_height}x{crop_width}: is larger than the size, {height}x"
-            f"{width}; choose a smaller one"
+            f"{width}; choose a smaller one, or a larger size"
         )
     steps: list[v2.Transform] = []
     if name != "none":

@@ -13,8 +13,8 @@ import numpy as np
 import platformdirs
 import torch
 import torchvision
-from torchvision import tv_tensors
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
 
 from unet_tutorial.data.batches import Frames
 from unet_tutorial.data.description import read_description
@@ -31,7 +31,7 @@ from unet_tutorial.errors import UserError
 from unet_tutorial.files import locked, read_json, whole_folder, write_json
 
 # To be raised when a cache is written differently from the same files.
-VERSION = 2
+VERSION = 3
 ABOUT, IMAGES, MASKS = "about.json", "images.npy", "masks.npy"
 
 
@@ -91,7 +91,7 @@ def open_set(
     when a file of the set, its description, the size or the target has changed.
 
     Images are resized bilinearly, masks to the nearest pixel: a mean of two class
-    ids would be a third class. torchvision tells them apart by type.
+    ids would be a third class.
 
     Args:
         data: a folder or a description, as
@@ -202,14 +202,20 @@ def _build(
     on_pair: Callable[[int, int], None],
 ) -> None:
     _remove_orphans(folder.parent)
-    resize = v2.Resize(size, antialias=True)
 
     def decode(pair: Pair) -> tuple[bytes, bytes, str, str | None]:
         try:
             image, mask = read_pair(pair, target.source)
-            small, ids = resize(
-                tv_tensors.Image(torch.tensor(image).permute(2, 0, 1)),
-                tv_tensors.Mask(torch.tensor(target.reduce(mask))),
+            small = functional.resize_image(
+                torch.tensor(image).permute(2, 0, 1), size, antialias=True
+            )
+            # Of the pixels that a small one stands for, this takes the middle one. What
+            # torch calls nearest, and transforms do to masks, takes the upper left one:
+            # the mask would lie beside its image.
+            (ids,) = functional.resize_image(
+                torch.tensor(target.reduce(mask))[None],
+                size,
+                InterpolationMode.NEAREST_EXACT,
             )
             pixels = small.permute(1, 2, 0).contiguous().numpy()
             return pixels.tobytes(), ids.numpy().tobytes(), digest_pair(pair), None
