@@ -31,17 +31,23 @@ seed = 0  # decides weights, order and mirroring
 
 # %% [markdown]
 # To save time the networks of this book look at pictures smaller than the camera's. A pole
-# that is three pixels wide is then one pixel wide, or gone. {doc}`10_plateau` taught to look at
-# what a perfect answer scores before one trusts a loss. The same holds for a size.
+# that is three pixels wide is then one or two wide, and one of a single pixel is often gone.
+# {doc}`10_plateau` taught to look at what a perfect answer scores before one trusts a loss. The
+# same holds for a size.
 #
 # ## A perfect answer at a smaller size
 #
 # The masks of the test pictures have {result}`14_resolution.own` pixels, and networks are
-# scored at that size. Let an oracle stand in for the network. It answers at a smaller size
-# without a mistake, and its answer is enlarged as a network's is. There are two of them: one
-# knows the mask that a network is shown in training, where each small pixel has the class of
-# one of those that it stands for; the other knows the share of each class in each small pixel.
-# What do they score?
+# scored at that size. Let oracles stand in for the network: they answer at a smaller size
+# without a mistake, and their answers are enlarged as a network's are.
+#
+# The first two know a reduced mask, in which each small pixel has the class of a single one of
+# those that it stands for. *corner* takes the upper left of these, as torch does where it says
+# *nearest*. *middle* takes the one in the middle, as this library does: that is where the small
+# pixel of the reduced picture lies. The third knows which share of each small pixel every class
+# has.
+#
+# Compare the three at one size, and each of them over the sizes:
 
 # %%
 from pathlib import Path
@@ -92,17 +98,28 @@ oracles = pd.DataFrame(
 oracles.round(3)
 
 # %% [markdown]
-# At {result}`14_resolution.usual`, the size of most chapters, the reduced masks themselves
-# score an mIoU of {result}`14_resolution.oracle.usual masks:.3f`, and the shares
+# At {result}`14_resolution.usual`, the size of most chapters, the corner scores an mIoU of
+# {result}`14_resolution.oracle.usual corner:.3f`, the middle
+# {result}`14_resolution.oracle.usual middle:.3f` and the shares
 # {result}`14_resolution.oracle.usual shares:.3f`. At {result}`14_resolution.larger` it is
-# {result}`14_resolution.oracle.larger masks:.3f` and
-# {result}`14_resolution.oracle.larger shares:.3f`. A network is trained on masks of the first
-# kind. Whose class a small pixel has is a matter of chance there, so that the best that can be
-# learned are the shares: the limit of a network lies between the two.
+# {result}`14_resolution.oracle.larger corner:.3f`,
+# {result}`14_resolution.oracle.larger middle:.3f` and
+# {result}`14_resolution.oracle.larger shares:.3f`. Roads, which are large, lose less than the
+# mean.
 #
-# Where is it lost? Parts of three masks, as they are and from two sizes:
+# What lies between corner and middle is no loss of detail but a mistake: the whole mask lies
+# beside its picture. A network would learn that, too. When you reduce masks of your own, see
+# that they are reduced around the same points as the pictures.
+#
+# The other two are marks, not limits. A network that has learned the reduced masks by heart
+# scores as the middle. One that is sure in the middle of things and doubts at their edges can
+# do better: its logits are enlarged before the largest is chosen, so that an edge may fall
+# inside a small pixel. A network near these marks is held back by its size, one far below them
+# by something else.
+#
+# Where do the masks lose? Look at poles, lines and edges in the centre of three of them:
 
-# %% mystnb={"image": {"alt": "A part of a mask at its own size and enlarged again from smaller sizes: thin poles, signs and lines break up or vanish, edges of roads and walls become stairs."}, "figure": {"caption": "The middle of three test pictures and their masks; then the masks after they were reduced and enlarged again.", "name": "fig-resolution-oracle"}}
+# %% mystnb={"image": {"alt": "A part of a mask at its own size and enlarged again from smaller sizes: thin poles, signs and lines break up, vanish or grow wider, edges of roads and walls become stairs."}, "figure": {"caption": "The central part of three test pictures and their masks, and the masks after they were reduced by their middle pixels and enlarged again.", "name": "fig-resolution-oracle"}}
 view = tuple(slice(side // 4, side * 3 // 4) for side in own_size)
 rows = []
 for pair in test[:: max(len(test) // 3, 1)][:3]:
@@ -124,14 +141,18 @@ figure = plots.plot_grid(
 #
 # A network that is made of convolutions takes pictures of any size. So it can learn from parts
 # of pictures at their own size, from another place each time, and answer for whole ones:
-# `Config(..., crop=...)`, or `--crop` on the command line. A part takes as long as a smaller
-# picture of as many pixels. It keeps each pole as wide as it is, and shows less of the street
-# around it.
+# `Config(..., crop=...)`, or `--crop` on the command line. A training step on parts takes as
+# long as one on smaller pictures of as many pixels. A part shows each pole as wide as it is, and
+# less of the street around it.
 #
 # The network from scratch is trained three times for {result}`14_resolution.epochs` epochs,
 # with batches of {result}`14_resolution.batch` and a learning rate that falls along a cosine:
-# on whole pictures of {result}`14_resolution.part`, on parts of {result}`14_resolution.part`
-# at their own size, and on whole pictures at their own size, which takes a multiple of the time.
+#
+# - *smaller*: on whole pictures of {result}`14_resolution.part`,
+# - *parts*: on parts of {result}`14_resolution.part` at their own size,
+# - *own size*: on whole pictures of {result}`14_resolution.own`.
+#
+# All three make the same number of steps; the third sees more pixels in each.
 
 # %%
 from dataclasses import replace
@@ -193,12 +214,14 @@ table = pd.DataFrame({name: row_of(*outcome) for name, outcome in outcomes.items
 table.round(3)
 
 # %% [markdown]
-# On smaller pictures the mIoU is {result}`14_resolution.scores.smaller.mIoU:.3f`, on parts
-# {result}`14_resolution.scores.parts.mIoU:.3f`, on whole pictures at their own size
-# {result}`14_resolution.scores.own size.mIoU:.3f`. One run each; by {doc}`11_seeds`, what lies close
-# together may come out the other way with another seed. Which classes gain from the parts, and
-# which lose?
-
+# On smaller pictures the mIoU is {result}`14_resolution.scores.smaller.mIoU:.3f`, where the
+# middle has {result}`14_resolution.oracle.part middle:.3f` and the shares
+# {result}`14_resolution.oracle.part shares:.3f`: what is missing to these is not lost to the
+# size. On parts it is {result}`14_resolution.scores.parts.mIoU:.3f`, and at the pictures' own
+# size, where an oracle scores 1, {result}`14_resolution.scores.own size.mIoU:.3f`. One run each;
+# by {doc}`11_seeds`, what lies close together may come out the other way with another seed.
+#
+# Which classes gain from the parts, and which lose?
 
 # %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for the network from scratch, trained on smaller pictures, on parts, and on whole pictures at their own size."}, "figure": {"caption": "IoU of each class on the test pictures: the U-Net from scratch, trained on smaller pictures, on parts of the same number of pixels, and on whole pictures at their own size.", "name": "fig-resolution-classes"}}
 per_class = pd.DataFrame(
@@ -209,11 +232,20 @@ per_class = pd.DataFrame(
 figure = plots.plot_per_class(per_class)
 
 # %% [markdown]
-# The lines on the road have an IoU of {result}`14_resolution.scores.smaller.line IoU:.3f` on smaller
-# pictures and of {result}`14_resolution.scores.parts.line IoU:.3f` on parts: at their own size they can
-# be seen. Sidewalks go from {result}`14_resolution.scores.smaller.sidewalk IoU:.3f` to
-# {result}`14_resolution.scores.parts.sidewalk IoU:.3f`. What a grey surface is, is told by its
-# surroundings, and of these a part shows less.
+# Lines on the road have an IoU of {result}`14_resolution.scores.smaller.line IoU:.3f` on smaller
+# pictures, {result}`14_resolution.scores.parts.line IoU:.3f` on parts and
+# {result}`14_resolution.scores.own size.line IoU:.3f` at their own size. Sidewalks have
+# {result}`14_resolution.scores.smaller.sidewalk IoU:.3f`,
+# {result}`14_resolution.scores.parts.sidewalk IoU:.3f` and
+# {result}`14_resolution.scores.own size.sidewalk IoU:.3f`.
+#
+# What parts and own size gain alike over smaller pictures comes from the size of things. What
+# own size has and parts lack comes from the whole picture: what surrounds a thing, where in the
+# picture it stands, and more pixels in each step. These runs cannot tell the three apart.
+#
+# A larger picture has its price for the network, too. The field that a logit depends on
+# ({doc}`04_unet`) stays as it is, and covers less of the street the more pixels that has. It
+# helps to halve once more, as the ResNet34 does; `UNet(depth=5)` would.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -243,16 +275,17 @@ save_results(
 # ## Summary
 #
 # - Ask what a perfect answer would score at a size before you judge a network that works at it.
-# - Parts of pictures show thin things at their width, and less of what surrounds them.
-# - Whole pictures at their own size show both, and take their time.
+# - Reduce pictures and masks around the same points.
+# - If thin things matter and time is short, learn from parts; if surroundings matter, from
+#   smaller pictures; if there is time, from whole ones at their own size. Compare by class.
 #
 # ## Exercises
 
 # %% [markdown]
 # ```{exercise}
 # :label: ex-resolution-1
-# A network shall find roads with an IoU of 0.98, scored at the masks' own size, and does not
-# make a mistake on the masks that it learns from. How large must its pictures be?
+# Suppose a network answers each test picture with its reduced mask. At what size would roads
+# have an IoU of 0.98?
 # ```
 #
 # ```{solution-start} ex-resolution-1
@@ -266,8 +299,9 @@ for tenths in range(4, 11):
     print(f"{asked[0]} x {asked[1]}: road IoU {iou:.3f}")
 
 # %% [markdown]
-# The first size in the list from which on no number is below that would do. A road is among
-# the largest things in a picture; what is lost lies along its edges and its lines.
+# Take the smallest size from which on every number is at least that. The numbers need not rise
+# from size to size, since where the middle pixels fall changes with each. A road is among the
+# largest things in a picture; what is lost lies along its edges and its lines.
 #
 # ```{solution-end}
 # ```
