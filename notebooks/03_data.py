@@ -291,7 +291,8 @@ save_results(
 # ## Summary
 #
 # - A pair is a picture and a mask of the same size; a mask holds class ids.
-# - Masks are resized to the nearest pixel, never averaged.
+# - Masks are resized to the nearest pixel, never averaged, and around the same points as the
+#   pictures ({doc}`14_resolution` shows what it costs otherwise).
 # - The classes are far from balanced.
 # - The split keeps neighbours together. A shuffle of frames flatters, and so does a test
 #   on streets that training has seen.
