@@ -220,6 +220,8 @@ table.round(3)
 # size. On parts it is {result}`14_resolution.scores.parts.mIoU:.3f`, and at the pictures' own
 # size, where an oracle scores 1, {result}`14_resolution.scores.own size.mIoU:.3f`. One run each;
 # by {doc}`11_seeds`, what lies close together may come out the other way with another seed.
+# Vehicle IoU counts the hood of the camera's own car, which every network finds, and vehicle F2
+# does not: where it is near 0, the other cars are missed.
 #
 # Which classes gain from the parts, and which lose?
 
@@ -241,7 +243,8 @@ figure = plots.plot_per_class(per_class)
 #
 # What parts and own size gain alike over smaller pictures comes from the size of things. What
 # own size has and parts lack comes from the whole picture: what surrounds a thing, where in the
-# picture it stands, and more pixels in each step. These runs cannot tell the three apart.
+# picture it stands (a part at a random place seldom shows the hood), and more pixels in each
+# step. These runs cannot tell the three apart.
 #
 # A larger picture has its price for the network, too. The field that a logit depends on
 # ({doc}`04_unet`) stays as it is, and covers less of the street the more pixels that has. It
@@ -276,8 +279,8 @@ save_results(
 #
 # - Ask what a perfect answer would score at a size before you judge a network that works at it.
 # - Reduce pictures and masks around the same points.
-# - If thin things matter and time is short, learn from parts; if surroundings matter, from
-#   smaller pictures; if there is time, from whole ones at their own size. Compare by class.
+# - Parts are for pictures that are too large to learn from whole. They keep thin things as wide
+#   as they are, and take the whole picture away; compare class by class what that costs.
 #
 # ## Exercises
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from PIL import Image
 
 from unet_tutorial.errors import UserError
 from unet_tutorial.notebooks import (
@@ -105,6 +106,16 @@ def test_only_what_is_stale_is_executed_again(project: Path) -> None:
 
     # The data: all.
     profile.write_text(profile.read_text().replace("scene_seed: 0", "scene_seed: 1"))
+    assert fresh(project) == everything
+
+    # A pixel of a rendered picture, as other processors round it: none. But all, if it
+    # is not known that the pictures were rendered.
+    picture = next((project / "data/town").rglob("CameraRGB/*.png"))
+    Image.open(picture).point(lambda value: min(value + 1, 255)).save(picture)
+    assert fresh(project) == []
+    (project / "data/town/town.json").rename(project / "kept.json")
+    assert fresh(project) == everything
+    (project / "kept.json").rename(project / "data/town/town.json")
     assert fresh(project) == everything
 
     # A page or a results file that was removed.

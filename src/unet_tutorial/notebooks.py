@@ -25,7 +25,7 @@ from PIL import Image
 from unet_tutorial.data.pairs import digest_pair, find_pairs, join_digests
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import digest_files, read_json, whole_file, write_json
-from unet_tutorial.town.drive import is_town, renew_town
+from unet_tutorial.town.drive import DESCRIPTION, is_town, renew_town
 
 # What no notebook imports: a change there makes no result stale.
 NOT_IN_RESULTS = {"cli.py", "__main__.py", "publishing.py"}
@@ -477,7 +477,13 @@ def _library_files() -> list[Path]:
 
 
 def _digest_of_set(data: Path) -> str | None:
-    """A name for the content of a data set; None where there is none."""
+    """A name for the content of a data set; None where there is none.
+
+    A town is named by its description: another processor may round a few pixels of its
+    pictures another way, and its results are to be compared all the same.
+    """
+    if is_town(data):
+        return digest_files([data / DESCRIPTION])
     return join_digests(map(digest_pair, find_pairs(data))) if data.exists() else None
 
 
