@@ -280,15 +280,16 @@ figure = plots.plot_calibration(calibration)
 # calibration error). Read the curves as well: the mean is small because most pixels lie in
 # the last bin.
 #
-# ## How far can they go?
+# ## Does a larger picture help?
 #
 # So far both networks have followed the report. What holds them back can be seen in the
 # pictures above: most poles, signs and lines are a pixel wide or less at the size at which
 # the networks look. So the recipe is changed, several things at once. The networks see
 # {result}`11_seeds.far.height` x {result}`11_seeds.far.width` pixels; the learning rate rises
 # to four times the report's and falls to zero along a cosine {cite}`loshchilov2017`, so that
-# no late step throws a network back; and there are {result}`11_seeds.far.epochs` epochs. What
-# each of these is worth is not asked here. One run of each network, with the first seed:
+# no late step throws a network back; and there are {result}`11_seeds.far.epochs` epochs, where
+# the runs above had {result}`07_scratch.epochs`. What each of these is worth is not asked here.
+# One run of each network, with the first seed:
 
 # %%
 further = replace(
@@ -329,7 +330,8 @@ pd.DataFrame(
 # %% [markdown]
 # From scratch the mIoU is now {result}`11_seeds.far.scratch.miou:.3f`, with the ResNet34
 # {result}`11_seeds.far.resnet34.miou:.3f`. Hold that against the spread over seeds, though it is
-# that of the other recipe, before you call it a gain. Which classes does it come from?
+# that of the other recipe, before you call it a gain or a loss. In which classes do the recipes
+# differ?
 
 # %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for both networks, by the report's recipe and by that of this section."}, "figure": {"caption": "IoU of each class on the test pictures, by the report's recipe (means over the seeds, lines for their standard deviation) and by that of this section (*further*, one run).", "name": "fig-far"}}
 figure = plots.plot_per_class(
@@ -389,7 +391,7 @@ else:
     print("no real frames at hand, or the networks were trained on them")
 
 # %% [markdown]
-# Rows with *further* are one run each. Compare them with the rows above: what a network
+# If there is a table, its rows with *further* are one run each. Compare them with the rows above: what a network
 # gains on rendered streets it need not gain on others, and it may lose there what it has
 # learned too well here. A few frames do not hold every class, so that these scores are a
 # hint and no more.
