@@ -188,6 +188,9 @@ def plot_per_class(scores: pd.DataFrame) -> Figure:
             a bar it shows the mean, and their standard deviation as a line.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 5))
+    # Tables put one below the other repeat their row numbers, which seaborn does not
+    # take where a class has no IoU.
+    scores = scores.reset_index(drop=True)
     sns.barplot(
         scores, y="class", x="iou", hue="model", palette=CURVES, errorbar="sd", ax=axis
     )
