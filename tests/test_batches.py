@@ -119,6 +119,23 @@ def test_the_full_augmentation_keeps_sizes_classes_and_the_pixels_together() -> 
     assert not torch.equal(mask[0] == ids[0], mask[GROUP] == ids[GROUP])
 
 
+def test_the_full_augmentation_leaves_masks_on_their_images() -> None:
+    # Along each row brightness and ids rise evenly, the ids in steps of four pixels.
+    column = torch.arange(160) // 2
+    image = (3 * column).to(torch.uint8)[:, None].expand(80, 60, -1, 3)
+    mask = (column // 2).to(torch.uint8).expand(80, 60, -1)
+    frames = Frames(image, mask, torch.arange(80))
+    geometry = make_augmentation("full", (60, 160)).transforms[:-1]  # not the colours
+    generator = torch.Generator().manual_seed(0)
+    beside = []
+    for image, ids in batches(frames, 4, "cpu", v2.Compose(geometry), generator):
+        shown = (image[:, 0] * STD[0] + MEAN[0]) * 255 / 3 * 2 + 0.5
+        apart = (shown - (4 * ids + 1.5))[:, 15:-15, 40:-40].mean()
+        is_mirrored = shown[0, 30, 70] > shown[0, 30, 90]
+        beside.append(-apart if is_mirrored else apart)
+    assert abs(torch.stack(beside).mean()) < 0.1  # pixels
+
+
 def test_the_full_augmentation_shrinks_things_as_often_as_it_enlarges_them() -> None:
     areas = [
         (mask == 1).sum((1, 2)) for _, mask in augmented(one_square(80), 0, "full")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
 
 from unet_tutorial.errors import UserError
@@ -68,8 +68,8 @@ def make_augmentation(
 
     Args:
         name: ``"none"``; ``"mirror"``, left to right, with a probability of one
-            half; ``"full"``, which also moves and scales, 0.7 to 1.4 times, and varies
-            brightness, contrast and saturation.
+            half; ``"full"``, which also moves by up to a quarter of the outcome, scales
+            0.7 to 1.4 times and varies brightness, contrast and saturation.
         size: height and width of images and masks.
         crop: height and width of the outcome, a part at a random place, the same for
             images that are transformed at once; by default all of the image.
@@ -93,20 +93,20 @@ def make_augmentation(
         steps.append(v2.RandomHorizontalFlip())
     if name == "full":
         # Things must be made smaller, too: a network that saw them enlarged only would
-        # miss the thin ones of whole pictures. A part of up to 1.4 times the outcome's
-        # height and width is needed for that; what lies beyond the edges is mirrored
-        # inwards.
-        pad_y = max(7 * crop_height // 5 - height, 0) // 2
-        pad_x = max(7 * crop_width // 5 - width, 0) // 2
-        share = crop_height * crop_width / (height + 2 * pad_y) / (width + 2 * pad_x)
-        shape = crop_width / crop_height
+        # miss the thin ones of whole pictures. At 0.7 times their size, 1.5 times the
+        # height and width is enough to fill the outcome; beyond its edges a picture is
+        # mirrored. The affine transform keeps masks on their images, which resizing
+        # does not: its nearest pixel is the upper left of those that it could take.
         steps += [
-            v2.Pad([pad_x, pad_y], padding_mode="reflect"),
-            v2.RandomResizedCrop(
-                (crop_height, crop_width),
-                scale=(share / 2, min(2 * share, 1)),
-                ratio=(0.9 * shape, 1.1 * shape),
+            v2.RandomCrop(
+                (3 * crop_height // 2, 3 * crop_width // 2),
+                pad_if_needed=True,
+                padding_mode="reflect",
             ),
+            v2.RandomAffine(
+                degrees=0, scale=(0.7, 1.4), interpolation=InterpolationMode.BILINEAR
+            ),
+            v2.CenterCrop((crop_height, crop_width)),
             v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3),
         ]
     elif crop is not None:
