@@ -193,8 +193,14 @@ def test_bad_input_gives_one_line_and_no_traceback(
 
 
 def test_ctrl_c_ends_the_step_and_says_how_to_go_on(
-    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    town: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
+    # As in the foreground: where the tests run in the background it is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     describe = training.epoch_line
 
     def press(row: dict[str, float]) -> str:

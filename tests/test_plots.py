@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from unet_tutorial.plots import plot_per_class
+from unet_tutorial.plots import plot_choices, plot_per_class
 
 
 def test_a_class_without_an_iou_has_no_bar() -> None:
@@ -16,4 +16,15 @@ def test_a_class_without_an_iou_has_no_bar() -> None:
     bars = [bar for bar in figure.axes[0].patches if isinstance(bar, Rectangle)]
     widths = [bar.get_width() for bar in bars]
     assert [width for width in widths if width > 0] == [0.5, 0.5]
+    plt.close(figure)
+
+
+def test_the_marker_of_the_best_choice_is_not_cut_off() -> None:
+    figure = plot_choices(
+        pd.DataFrame({"loss": ["a", "b"], "miou": [0.4, 0.41]}), "loss", "loss"
+    )
+    figure.canvas.draw()
+    axis = figure.axes[0]
+    top = axis.transData.transform((0, 0.41))[1] + 5 * figure.dpi / 72  # its radius
+    assert top < axis.get_window_extent().y1
     plt.close(figure)

@@ -282,7 +282,8 @@ def plot_choices(
     sns.stripplot(
         rows, x=x, y="miou", hue=hue, jitter=False, legend=False, ax=axis, **look
     )
-    axis.set(xlabel=xlabel, ylabel="test mIoU", ylim=(0, None))
+    # Above the highest there must be room for its marker.
+    axis.set(xlabel=xlabel, ylabel="test mIoU", ylim=(0, 1.08 * rows["miou"].max()))
     if hue:
         axis.legend().remove()
         _legend_above(figure)
