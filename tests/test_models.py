@@ -9,7 +9,7 @@ from time import perf_counter, sleep
 
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import constants, file_download
 from safetensors.torch import save_file
 from torch import nn
 
@@ -192,7 +192,10 @@ def point_to(monkeypatch: pytest.MonkeyPatch, port: int, cache: Path) -> None:
     endpoint = f"http://127.0.0.1:{port}"
     template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    name = "HUGGINGFACE_CO_URL_TEMPLATE"
+    monkeypatch.setattr(constants, name, template)
+    # Before hub 1.0 a copy of it is read.
+    monkeypatch.setattr(file_download, name, template, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
 
 
