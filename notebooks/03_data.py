@@ -90,7 +90,7 @@ print(mask[row, edge - 10 : edge + 12])
 # %% [markdown]
 # ## Samples
 #
-# Look for the small classes: poles, fences, signs.
+# Look for the small classes: poles, signs, pedestrians.
 
 # %% mystnb={"image": {"alt": "Four rendered street scenes under different light and weather, each beside its mask in the colours of the 13 classes."}, "figure": {"caption": "Samples of the data: pictures and their masks.", "name": "fig-samples"}}
 from unet_tutorial import plots
@@ -168,7 +168,7 @@ pd.DataFrame(
 # How much does it matter? The generator can also drive: here it renders two streets as
 # the real set was recorded, frame after frame, with five folders a little offset. Drives
 # this short are among the sets that are cut in three by their sorted names: training ends
-# a few frames before the test frames begin. Look at a test frame and at the training
+# about a dozen frames before the test frames begin. Look at a test frame and at the training
 # frame that is most like it, for each split.
 
 # %% mystnb={"image": {"alt": "Three pictures of rendered streets. The first two are nearly the same, cars, houses and trees in the same places; the third shows a street from another place, with other things in view."}, "figure": {"caption": "A test frame of two drives that were rendered for this page; the training frame most like it if frames are shuffled; and if neighbours are kept apart.", "name": "fig-neighbours"}}

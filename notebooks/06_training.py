@@ -145,7 +145,7 @@ figure = plots.plot_losses(ordered)
 # {result}`06_training.final_val_loss.report:.3f` for the report's own, and
 # {result}`06_training.final_val_loss.high:.3f` for ten times as much. Look at the shape as
 # well as at the last value: a curve that hardly falls has too small a rate, one that
-# falls and jumps back too large a one. And what a rate does in a few epochs does not
+# falls and jumps back may have too large a one, even if it ends lowest. And what a rate does in a few epochs does not
 # settle what it does in a hundred.
 
 # %% [markdown]
@@ -256,8 +256,8 @@ for step in range(30 * short_epochs):
 print(f"last      loss {loss.item():.3f}")
 
 # %% [markdown]
-# If it did not fall, something would be broken: the loss, the labels, or the path
-# of the gradient back to the weights, or the rate. No amount of data or patience would help.
+# If it did not fall, something would be wrong: the loss, the labels, the rate, or the
+# path of the gradient back to the weights. No amount of data or patience would help.
 #
 # ```{solution-end}
 # ```

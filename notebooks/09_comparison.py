@@ -169,8 +169,8 @@ worst = sorted(range(len(test)), key=accuracy.__getitem__)[:3]
 figure = plots.plot_grid([compared[i] for i in worst], titles)
 
 # %% [markdown]
-# The worst of {result}`09_comparison.test_pairs` test pictures has
-# {result}`09_comparison.worst_accuracy:.1%` of its pixels right, the mean is
+# As a mean of both networks, the worst of {result}`09_comparison.test_pairs` test pictures has
+# {result}`09_comparison.worst_accuracy:.1%` of its pixels right, and all together
 # {result}`09_comparison.mean_accuracy:.1%`. Look at what the worst have in common:
 # the light, something large and near, a class that is rare in training.
 

@@ -173,10 +173,13 @@ figure = plots.plot_choices(to_wet, "pictures", "labelled pictures", hue="start"
 # {result}`13_pretraining.wet.most.pictures` it is
 # {result}`13_pretraining.wet.most.random:.3f` and
 # {result}`13_pretraining.wet.most.pretrained:.3f`. Look at how the distance between the two
-# changes with the number. And mind that dry and wet streets come from one generator and have
-# the same classes: a transfer could hardly be easier.
+# changes with the number. All runs have the same {result}`13_pretraining.steps` steps: where
+# the distance grows, the random start may lack steps rather than pictures. And mind that dry and
+# wet streets come from one generator and have the same classes: a transfer could hardly be
+# easier.
 #
-# How soon does each start get there? Compare the first points of the curves with the last.
+# After how many rounds, the epochs of the figure, is the pretrained start as far as the random
+# one at the end?
 
 # %% mystnb={"image": {"alt": "Losses and validation mIoU over four rounds of the second training with the largest number of pictures, from random and from pretrained weights."}, "figure": {"caption": "The second training with the most pictures, from both starts.", "name": "fig-few-curves"}}
 most = to_wet["pictures"].max()
@@ -205,8 +208,9 @@ else:
 # {result}`13_pretraining.real.fewest.pretrained:.3f` (pretrained in the town), from
 # {result}`13_pretraining.real.most.pictures` it is
 # {result}`13_pretraining.real.most.random:.3f` and
-# {result}`13_pretraining.real.most.pretrained:.3f`. Where it says *absent*, no such set was
-# at hand.
+# {result}`13_pretraining.real.most.pretrained:.3f`. Look at the rows between them as well: where
+# the order is not the same in all of them, the gain is no larger than luck can make it. Where it
+# says *absent*, no such set was at hand.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -270,8 +274,8 @@ print(f"without a second training: mIoU {scores['miou']:.3f}")
 
 # %% [markdown]
 # Compare it with the table above, which is scored at another size, so that a small difference
-# says nothing. If it is no lower than the rows with few pictures, the second training has
-# gained nothing on the first. Here the classes are the same, and the network can be used as
+# says nothing. Where it is no lower than a row, that second training, which had to
+# learn its decoder anew, has gained nothing on the first. Here the classes are the same, and the network can be used as
 # it is; with other classes there would be no choice.
 #
 # ```{solution-end}

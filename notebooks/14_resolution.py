@@ -220,8 +220,8 @@ table.round(3)
 # size. On parts it is {result}`14_resolution.scores.parts.mIoU:.3f`, and at the pictures' own
 # size, where an oracle scores 1, {result}`14_resolution.scores.own size.mIoU:.3f`. One run each;
 # by {doc}`11_seeds`, what lies close together may come out the other way with another seed.
-# Vehicle IoU counts the hood of the camera's own car, which every network finds, and vehicle F2
-# does not: where it is near 0, the other cars are missed.
+# Vehicle IoU counts the hood of the camera's own car, and vehicle F2 does not: where F2 is near
+# 0, the other cars are missed; where F2 is high and the IoU is not, it is the hood.
 #
 # Which classes gain from the parts, and which lose?
 
@@ -241,7 +241,8 @@ figure = plots.plot_per_class(per_class)
 # {result}`14_resolution.scores.parts.sidewalk IoU:.3f` and
 # {result}`14_resolution.scores.own size.sidewalk IoU:.3f`.
 #
-# What parts and own size gain alike over smaller pictures comes from the size of things. What
+# What parts and own size both gain over smaller pictures may come from the size of things. Look
+# whether that holds for poles and signs, or whether these lose more by what parts lack. What
 # own size has and parts lack comes from the whole picture: what surrounds a thing, where in the
 # picture it stands (a part at a random place seldom shows the hood), and more pixels in each
 # step. These runs cannot tell the three apart.
