@@ -112,7 +112,7 @@ save_results(
 # %% [markdown]
 # The semantic mask knows the first number, which is
 # {result}`01_segmentation.vehicle_share:.1%` of the picture. Only the instances know
-# the second.
+# the second, which leaves out vehicles that cover less than 0.4 % of the picture.
 
 # %% [markdown]
 # ## Which one a task needs

@@ -147,8 +147,8 @@ save_results(
 
 # %% [markdown]
 # Its mIoU is {result}`02_road_scenes.by_colour.miou:.3f`. What a network scores well
-# above that, it hardly owes to colour and place alone: it must use shapes, and what
-# stands beside what.
+# above that, it hardly owes to colour and place alone: it must use more, such as
+# texture, shapes, and what stands beside what.
 
 # %% [markdown]
 # ## Step 7: look
@@ -217,7 +217,7 @@ print(f"pixel accuracy {nothing.pixel_accuracy():.3f}, mIoU {nothing.miou():.3f}
 # :class: dropdown
 # ```
 
-# %% mystnb={"image": {"alt": "A map of the share of votes for the most frequent class: near 1 in the sky, the road and the hood, low in a band along the horizon and where the pavement ends."}}
+# %% mystnb={"image": {"alt": "A map of the share of votes for the most frequent class: near 1 in the upper middle of the sky and on the hood, high on the road, low along the horizon, at both sides above it and where the pavement ends."}}
 certainty = votes.max(axis=0) / len(masks)
 print(
     f"{(certainty < 0.5).mean():.1%} of the positions have a winner without a majority"
@@ -225,8 +225,8 @@ print(
 figure = plots.plot_heat([certainty], ["share of votes for the winner"], "share")
 
 # %% [markdown]
-# The winner is sure of the sky, the road and the hood, and unsure along the horizon
-# and where the pavements end.
+# The winner is sure of the upper sky, the hood and most of the road, and unsure along the
+# horizon, at both sides above it, and where the pavements end.
 #
 # ```{solution-end}
 # ```

@@ -5,7 +5,7 @@
 #   kernelspec: {display_name: Python 3, language: python, name: python3}
 #   unet_tutorial:
 #     needs: []
-#     seconds: {ci: 14, laptop: 120, full: 200}
+#     seconds: {ci: 14, laptop: 210, full: 200}
 # ---
 
 # %% [markdown]

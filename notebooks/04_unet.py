@@ -106,9 +106,9 @@ for level in range(5):
 print(f"a position of the bridge sees {view} x {view} pixels")
 
 # %% [markdown]
-# This is the *receptive field*. Compared with the {result}`04_unet.height` rows of
-# the pictures that this build trains on, it is large: enough to tell road from
-# pavement by what stands around them.
+# This is the *receptive field*. Compare it with the {result}`04_unet.height` rows of the
+# pictures that this build trains on. What it holds, around a pixel, is all that can tell road
+# from pavement.
 
 # %% [markdown]
 # ## The decoder and the skip connections

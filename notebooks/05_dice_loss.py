@@ -148,7 +148,7 @@ save_results(
 # %% [markdown]
 # The best possible answer scores {result}`05_dice_loss.twice:.3f`, and a useless
 # one {result}`05_dice_loss.uniform:.3f`: all that learning can gain lies in the
-# narrow gap between them. For $C$ classes of equal size the second softmax gives the right
+# narrow gap between them. For $C$ classes the second softmax gives the right
 # class at most $e / (e + C - 1)$.
 #
 # The report says that its network ends in a softmax, and its loss falls only from
@@ -159,7 +159,7 @@ save_results(
 #
 # How wide is the gap for other numbers of classes?
 
-# %% mystnb={"image": {"alt": "Two curves over the number of classes: the loss of a uniform guess rises from 0.5 towards 1, and the loss of a perfect answer behind two softmaxes rises below it, so that the gap between them shrinks from about 0.2 to a few hundredths."}, "figure": {"caption": "The interval in which the Dice loss can move if the softmax is taken twice, for classes of equal size.", "name": "fig-twice"}}
+# %% mystnb={"image": {"alt": "Two curves over the number of classes: the loss of a uniform guess rises from 0.5 towards 1, and the loss of a perfect answer behind two softmaxes rises below it, so that the gap between them shrinks from about 0.2 to about 0.06."}, "figure": {"caption": "The interval from a uniform guess to a perfect answer if the softmax is taken twice, for classes of equal size.", "name": "fig-twice"}}
 import math
 
 from unet_tutorial import plots

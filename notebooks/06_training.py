@@ -5,7 +5,7 @@
 #   kernelspec: {display_name: Python 3, language: python, name: python3}
 #   unet_tutorial:
 #     needs: []
-#     seconds: {ci: 10, laptop: 60, full: 120}
+#     seconds: {ci: 10, laptop: 150, full: 120}
 # ---
 
 # %% [markdown]

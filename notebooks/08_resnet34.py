@@ -5,7 +5,7 @@
 #   kernelspec: {display_name: Python 3, language: python, name: python3}
 #   unet_tutorial:
 #     needs: []
-#     seconds: {ci: 14, laptop: 330, full: 1200}
+#     seconds: {ci: 14, laptop: 560, full: 1200}
 # ---
 
 # %% [markdown]
@@ -110,7 +110,8 @@ figure = plots.plot_losses({"ResNet34": run.history})
 # {result}`08_resnet34.last.val_loss:.4f`. In the report they went from
 # {result}`report.resnet34.first:.4f` to {result}`report.resnet34.last:.4f` and from
 # {result}`report.resnet34.val_first:.4f` to {result}`report.resnet34.val_last:.4f` in 100
-# epochs, on another scale: {doc}`10_plateau`.
+# epochs, probably on another scale: {doc}`10_plateau`. The weights kept are those of epoch
+# {result}`08_resnet34.best_epoch`, the best on the validation pictures.
 
 # %% [markdown]
 # ## Scores on the test pictures
@@ -146,7 +147,8 @@ save_results(
 # Over all test pictures the mIoU is {result}`08_resnet34.test.miou:.3f`, the mean
 # Dice {result}`08_resnet34.test.dice:.3f` and the pixel accuracy
 # {result}`08_resnet34.test.pixel_accuracy:.3f`, for
-# {result}`08_resnet34.parameters:,` parameters.
+# {result}`08_resnet34.parameters:,` parameters. The network from scratch has an mIoU of
+# {result}`07_scratch.test.miou:.3f`, with {result}`07_scratch.parameters:,`.
 
 # %% [markdown]
 # ## Predictions

@@ -6,7 +6,7 @@
 #   unet_tutorial:
 #     needs: []
 #     study: true
-#     seconds: {ci: 15, laptop: 800, full: 2400}
+#     seconds: {ci: 15, laptop: 1000, full: 2400}
 # ---
 
 # %% [markdown]

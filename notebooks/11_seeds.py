@@ -6,7 +6,7 @@
 #   unet_tutorial:
 #     needs: [02_road_scenes]
 #     study: true
-#     seconds: {ci: 20, laptop: 2500, full: 9000}
+#     seconds: {ci: 20, laptop: 3200, full: 9000}
 # ---
 
 # %% [markdown]
@@ -171,15 +171,15 @@ gains = [
 
 # %% [markdown]
 # The number after ± is the standard deviation over the seeds; that of the mean of $n$ runs
-# is smaller by the factor $1/\sqrt{n}$. Where the spread of a score is nearly as large as the
-# score itself, some of the runs have failed at it, and the mean describes none of them.
+# is smaller by the factor $1/\sqrt{n}$. Were a spread nearly as large as its score, some of the
+# runs would have failed, and the mean would describe none of them.
 #
 # From scratch, with
 # {result}`11_seeds.scratch.parameters:,` parameters, the mIoU is
 # {result}`11_seeds.scratch.miou.mean:.3f` ± {result}`11_seeds.scratch.miou.spread:.3f`; the
 # ResNet34 network, with {result}`11_seeds.resnet34.parameters:,`, has
 # {result}`11_seeds.resnet34.miou.mean:.3f` ± {result}`11_seeds.resnet34.miou.spread:.3f`. The
-# difference, seed by seed, goes from {result}`11_seeds.gain.lowest:+.3f` to
+# difference, ResNet34 less scratch, goes seed by seed from {result}`11_seeds.gain.lowest:+.3f` to
 # {result}`11_seeds.gain.highest:+.3f`. If both have one sign, the seeds agree on which is
 # better; but even of two equal networks, three seeds agree in one case of four.
 #
@@ -203,12 +203,12 @@ figure = plots.plot_per_class(per_class)
 # Where a line is long, a single run is least to be trusted. Mind a rare class with a short
 # line near 0: all runs agree there, because none finds it.
 #
-# ## Typical and worst pictures
+# ## Some pictures and the worst
 #
 # The answers are those of the first seed. The first three rows are evenly spaced test
 # pictures, the last three those with the most wrong pixels.
 
-# %% mystnb={"image": {"alt": "Six test pictures in rows, three typical and the three with the most wrong pixels, each with its true mask and the answers of both networks."}, "figure": {"caption": "Three test pictures, evenly spaced, and the three with the most wrong pixels: mask and both answers. Both networks started from random weights.", "name": "fig-seeds-pictures"}}
+# %% mystnb={"image": {"alt": "Six test pictures in rows, three evenly spaced and the three with the most wrong pixels, each with its true mask and the answers of both networks."}, "figure": {"caption": "Three test pictures, evenly spaced, and the three with the most wrong pixels: mask and both answers. Both networks started from random weights.", "name": "fig-seeds-pictures"}}
 first = {model: predictors[model, seeds[0]] for model in MODEL_NAMES}
 
 
@@ -282,9 +282,9 @@ figure = plots.plot_calibration(calibration)
 #
 # ## Does a larger picture help?
 #
-# So far both networks have followed the report. What holds them back can be seen in the
-# pictures above: most poles, signs and lines are a pixel wide or less at the size at which
-# the networks look. So the recipe is changed, several things at once. The networks see
+# So far both networks have had the report's loss and learning rate. What may hold them back
+# can be seen in the pictures above: most poles, signs and lines are a pixel wide or less at the
+# size at which the networks look. So the recipe is changed, several things at once. The networks see
 # {result}`11_seeds.far.height` x {result}`11_seeds.far.width` pixels; the learning rate rises
 # to four times the report's and falls to zero along a cosine {cite}`loshchilov2017`, so that
 # no late step throws a network back; and there are {result}`11_seeds.far.epochs` epochs, where
@@ -352,14 +352,14 @@ figure = plots.plot_per_class(
 )
 
 # %% [markdown]
-# Compare lines and signs, which a larger picture should help, with roads, which it should
-# not. The ResNet34 may gain in more classes than the other: its deepest features have a
-# thirty-second of the height and width, and have little left of a small picture.
+# Lines and signs should gain from a larger picture, and poles as well; roads should not. Do
+# they, in both networks? The ResNet34 has more to gain than the other: its deepest features have
+# a thirty-second of the height and width, and little is left there of a small picture.
 #
 # {doc}`14_resolution` asks what is lost to the size itself.
 #
-# For data of your own, add `--schedule cosine --learning-rate 0.002` and a larger `--size` to
-# the call of {doc}`16_your_data`.
+# To try it on data of your own, add `--schedule cosine --learning-rate 0.002` and a larger `--size` to
+# the call of {doc}`16_your_data`, and compare with a run without.
 #
 # ## On real frames
 #
@@ -434,7 +434,7 @@ save_results(
 #
 # - A score without its spread over seeds cannot be compared.
 # - What is the same and what is not must be said, down to the initial weights.
-# - A gain on pictures like those of the training need not be one on others.
+# - Whether a gain on pictures like those of the training is one on others must be measured there.
 # - A probability is worth what its calibration is.
 #
 # ## Exercises

@@ -6,7 +6,7 @@
 #   unet_tutorial:
 #     needs: []
 #     study: true
-#     seconds: {ci: 25, laptop: 1150, full: 5400}
+#     seconds: {ci: 25, laptop: 1650, full: 5400}
 # ---
 
 # %% [markdown]

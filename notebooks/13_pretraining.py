@@ -6,7 +6,7 @@
 #   unet_tutorial:
 #     needs: []
 #     study: true
-#     seconds: {ci: 25, laptop: 1400, full: 5400}
+#     seconds: {ci: 25, laptop: 1850, full: 5400}
 # ---
 
 # %% [markdown]
