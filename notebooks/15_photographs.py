@@ -7,7 +7,7 @@
 #     needs: []
 #     study: true
 #     data: second_data
-#     seconds: {ci: 15, laptop: 5300, full: 7200}
+#     seconds: {ci: 15, laptop: 6400, full: 7200}
 # ---
 
 # %% [markdown]
@@ -203,8 +203,9 @@ figure = plots.plot_curve(
 # {result}`15_photographs.trials.miou.the same, weighted:.3f` with the weighted sum. By
 # {doc}`11_seeds`, what lies close together may come out the other way with another seed. Between
 # the first and the second three things differ, so no single one is judged; and augmentation
-# slows learning at first, since no picture comes twice. {doc}`12_questions` compares losses on
-# the town.
+# slows learning at first, since no picture comes twice. Whether it pays in long runs, in which
+# a network could learn the pictures by heart, this page does not measure. {doc}`12_questions`
+# compares losses on the town.
 #
 # ## The long runs
 #
