@@ -107,7 +107,11 @@ figure = plots.plot_losses({"ResNet34": run.history})
 # The training loss went from {result}`08_resnet34.first.train_loss:.4f` to
 # {result}`08_resnet34.last.train_loss:.4f`, the validation loss from
 # {result}`08_resnet34.first.val_loss:.4f` to
-# {result}`08_resnet34.last.val_loss:.4f`. In the report they went from
+# {result}`08_resnet34.last.val_loss:.4f`. With the network from scratch they went from
+# {result}`07_scratch.first.train_loss:.4f` to {result}`07_scratch.last.train_loss:.4f` and
+# from {result}`07_scratch.first.val_loss:.4f` to {result}`07_scratch.last.val_loss:.4f`.
+#
+# In the report they went with this network from
 # {result}`report.resnet34.first:.4f` to {result}`report.resnet34.last:.4f` and from
 # {result}`report.resnet34.val_first:.4f` to {result}`report.resnet34.val_last:.4f` in 100
 # epochs, probably on another scale: {doc}`10_plateau`. The weights kept are those of epoch
@@ -144,6 +148,12 @@ save_results(
 )
 
 # %% [markdown]
+# Compare road, with an IoU of {result}`08_resnet34.test.per_class.Roads.iou:.3f`, and vehicles,
+# the hood included, {result}`08_resnet34.test.per_class.Vehicles.iou:.3f`, with fences,
+# {result}`08_resnet34.test.per_class.Fences.iou:.3f`, and pedestrians,
+# {result}`08_resnet34.test.per_class.Pedestrians.iou:.3f`: large things are found, while of
+# thin and rare ones little is.
+#
 # Over all test pictures the mIoU is {result}`08_resnet34.test.miou:.3f`, the mean
 # Dice {result}`08_resnet34.test.dice:.3f` and the pixel accuracy
 # {result}`08_resnet34.test.pixel_accuracy:.3f`, for
