@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from unet_tutorial.plots import plot_choices, plot_per_class
+from unet_tutorial.plots import plot_choices, plot_curve, plot_losses, plot_per_class
 
 
 def test_a_class_without_an_iou_has_no_bar() -> None:
@@ -16,6 +16,19 @@ def test_a_class_without_an_iou_has_no_bar() -> None:
     bars = [bar for bar in figure.axes[0].patches if isinstance(bar, Rectangle)]
     widths = [bar.get_width() for bar in bars]
     assert [width for width in widths if width > 0] == [0.5, 0.5]
+    plt.close(figure)
+
+
+def test_no_curve_is_left_out() -> None:
+    names = list("abcdefg")
+    figure = plot_curve([1, 2], {name: [0, 1] for name in names}, "x", "y")
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert [line.get_label() for line in figure.axes[0].lines] == names
+    assert len(looks) == 5  # more than five cannot be told apart, but are there
+    plt.close(figure)
+    row = {"epoch": [1], "train_loss": [1], "val_loss": [1], "val_miou": [0]}
+    figure = plot_losses({name: pd.DataFrame(row) for name in names})
+    assert len(figure.axes[1].lines) == len(names)
     plt.close(figure)
 
 

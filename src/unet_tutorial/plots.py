@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,9 +15,11 @@ from matplotlib.patches import Patch
 from unet_tutorial.classes import LYFT, Classes
 
 # Okabe and Ito's colours, told apart by colour-blind readers; line styles or
-# markers say the same to readers without any colour.
-CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-MARKERS = ("o", "s", "^", "D")
+# markers say the same to readers without any colour. More curves start again, so that
+# none is left out.
+CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+MARKERS = ("o", "s", "^", "D", "v")
+STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 MODEL_TITLES = {"scratch": "U-Net from scratch", "resnet34": "ResNet34 U-Net"}
 
 # Inches: what fills the text column of a page, so that letters keep their size
@@ -145,7 +148,9 @@ def plot_losses(
     figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
     # A marker at each of many epochs would hide which line is dashed.
     every = math.ceil(max(map(len, histories.values())) / 12)
-    for (label, history), colour, marker in zip(histories.items(), CURVES, MARKERS):
+    for (label, history), colour, marker in zip(
+        histories.items(), cycle(CURVES), cycle(MARKERS)
+    ):
         look = {
             "color": colour,
             "marker": marker,
@@ -222,10 +227,8 @@ def plot_curve(
 ) -> Figure:
     """Lines over one axis, each with its own colour and style."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
-    for (label, y), colour, style in zip(
-        curves.items(), CURVES, ("-", "--", ":", "-.")
-    ):
-        axis.plot(x, y, style, color=colour, label=label)
+    for (label, y), colour, style in zip(curves.items(), cycle(CURVES), cycle(STYLES)):
+        axis.plot(x, y, linestyle=style, color=colour, label=label)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.legend(fontsize=9)
     return figure
@@ -238,7 +241,9 @@ def plot_spread(histories: pd.DataFrame) -> Figure:
         histories: rows of the histories, with a column ``model``.
     """
     figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
-    for (model, rows), colour in zip(histories.groupby("model", sort=False), CURVES):
+    for (model, rows), colour in zip(
+        histories.groupby("model", sort=False), cycle(CURVES)
+    ):
         for axis, column, style, part in (
             (loss_axis, "train_loss", "--", "training"),
             (loss_axis, "val_loss", "-", "validation"),
@@ -299,7 +304,9 @@ def plot_calibration(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Fig
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 4))
     axis.plot([0, 1], [0, 1], ":", color="grey", label="as sure as it is right")
-    for (label, (sure, right)), colour, marker in zip(curves.items(), CURVES, "os"):
+    for (label, (sure, right)), colour, marker in zip(
+        curves.items(), cycle(CURVES), cycle(MARKERS)
+    ):
         axis.plot(sure, right, color=colour, marker=marker, label=label)
     axis.set(
         xlabel="probability of the answer", ylabel="share of right pixels", ylim=(0, 1)
@@ -323,7 +330,7 @@ def plot_intervals(
     figure, axis = plt.subplots(figsize=(WIDTH, 0.33 * len(intervals) + 1.2))
     for row, (low, high) in enumerate(intervals.values()):
         axis.barh(row, max(high - low, 0.002), left=low, color=CURVES[0], height=0.6)
-    for (label, places), style in zip(marks.items(), ("-", "--", ":")):
+    for (label, places), style in zip(marks.items(), cycle(STYLES)):
         for number, place in enumerate(places):
             axis.axvline(
                 place,
