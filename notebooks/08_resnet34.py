@@ -151,8 +151,8 @@ save_results(
 # Compare road, with an IoU of {result}`08_resnet34.test.per_class.Roads.iou:.3f`, and vehicles,
 # the hood included, {result}`08_resnet34.test.per_class.Vehicles.iou:.3f`, with fences,
 # {result}`08_resnet34.test.per_class.Fences.iou:.3f`, and pedestrians,
-# {result}`08_resnet34.test.per_class.Pedestrians.iou:.3f`: large things are found, while of
-# thin and rare ones little is.
+# {result}`08_resnet34.test.per_class.Pedestrians.iou:.3f`: large things are found,
+# thin and rare ones much less.
 #
 # Over all test pictures the mIoU is {result}`08_resnet34.test.miou:.3f`, the mean
 # Dice {result}`08_resnet34.test.dice:.3f` and the pixel accuracy

@@ -150,11 +150,12 @@ figure = plots.plot_grid(
 # {result}`15_photographs.batch` pictures: of so few pictures, larger batches would leave few
 # steps.
 #
-# The first recipe is the report's. In the second pictures are mirrored, and the learning rate
-# rises in the first twentieth of the steps to twice the report's and then falls to 0 along a
-# cosine, so that no late step throws the network back. The others differ from the second in
-# one thing: augmentation in full; the sum of Dice and cross-entropy in place of Dice; and that
-# sum with weights for the classes. Which ends highest?
+# The first recipe is the report's, as in the chapters before: pictures are mirrored at random,
+# the loss is Dice, and the learning rate stays the same. The second, *mirrored*, changes the
+# learning rate alone: it rises in the first twentieth of the steps to twice the report's and
+# then falls to 0 along a cosine, so that no late step throws the network back. The third adds
+# the rest of the augmentation to the second, the fourth takes the sum of Dice and cross-entropy
+# in place of Dice, and the fifth is the fourth with weights for the classes. Which ends highest?
 
 # %%
 from dataclasses import replace
@@ -191,7 +192,7 @@ ends = {name: run.history.iloc[-1] for name, run in trial_runs.items()}
 measures = ["val_miou", "val_dice", "val_pixel_accuracy"]
 pd.DataFrame(ends).T[measures].astype(float).round(3)
 
-# %% mystnb={"image": {"alt": "Validation mIoU over the epochs of five short runs: the report's recipe, mirrored pictures with a falling learning rate, and from that on more augmentation or another loss."}, "figure": {"caption": "Validation mIoU in the trials with the network from scratch, one run each.", "name": "fig-photo-trials"}}
+# %% mystnb={"image": {"alt": "Validation mIoU over the epochs of five short runs: the report's recipe, the same with a learning rate that rises and falls, and that with all of the augmentation, with another loss, and with weights for the classes."}, "figure": {"caption": "Validation mIoU in the trials with the network from scratch, one run each, drawn from the histories of the runs.", "name": "fig-photo-trials"}}
 figure = plots.plot_curve(
     range(1, trial_epochs + 1),
     {name: run.history["val_miou"] for name, run in trial_runs.items()},
@@ -201,8 +202,8 @@ figure = plots.plot_curve(
 
 # %% [markdown]
 # The validation mIoU ends at {result}`15_photographs.trials.miou.the report's:.3f` with the
-# report's recipe, at {result}`15_photographs.trials.miou.mirrored:.3f` with mirrored pictures
-# and a falling learning rate, at
+# report's recipe, at {result}`15_photographs.trials.miou.mirrored:.3f` with a learning rate
+# that rises and falls, at
 # {result}`15_photographs.trials.miou.augmented in full:.3f` with all of the augmentation, at
 # {result}`15_photographs.trials.miou.Dice and cross-entropy:.3f` with the sum of losses and at
 # {result}`15_photographs.trials.miou.the same, weighted:.3f` with the weighted sum. By
