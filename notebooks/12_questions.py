@@ -144,9 +144,9 @@ figure = plots.plot_per_class(
 
 # %% [markdown]
 # With skips the mIoU is {result}`12_questions.usual.mean:.3f`, without them
-# {result}`12_questions.cut.mean:.3f`. The IoU suffers most for
-# *{result}`12_questions.lost_most`* and, of the classes that are found at all, least for
-# *{result}`12_questions.lost_least`*. Compare roads and poles in the figure: the bridge
+# {result}`12_questions.cut.mean:.3f`. Of the classes that are found at all, the IoU of
+# *{result}`12_questions.lost_most`* suffers most and that of
+# *{result}`12_questions.lost_least`* least. Compare roads and poles in the figure: the bridge
 # keeps a sixteenth of a picture's height and width, which should hurt thin things more than
 # large ones.
 #
