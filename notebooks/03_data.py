@@ -84,8 +84,8 @@ print(mask[row, edge - 10 : edge + 12])
 
 # %% [markdown]
 # The numbers are names of classes, not amounts: 8 (*Sidewalks*) is not twice as much
-# as 4 (*Pedestrians*). This is why a mask is never resized with averaging. Between an 8
-# and a 12 there is no 10.
+# as 4 (*Pedestrians*). This is why a mask is never resized with averaging. The mean of an 8 and
+# a 12 would be 10, and that is *Vehicles*.
 
 # %% [markdown]
 # ## Samples

@@ -106,9 +106,9 @@ for level in range(5):
 print(f"a position of the bridge sees {view} x {view} pixels")
 
 # %% [markdown]
-# This is the *receptive field*. Compare it with the {result}`04_unet.height` rows of the
-# pictures that this build trains on. What it holds, around a pixel, is all that can tell road
-# from pavement.
+# This is the *receptive field* of the bridge. Compare it with the {result}`04_unet.height` rows of
+# the pictures that this build trains on. The decoder widens it a little; what lies outside the
+# field of the whole network cannot help to tell road from pavement.
 
 # %% [markdown]
 # ## The decoder and the skip connections

@@ -247,9 +247,8 @@ for sure in (1.0, 5.0):
 # losses the part grows with the network's certainty, for all the other pixels are
 # right already and push less and less.
 #
-# This is the share of the push and not its size. The surer the network is, the smaller the
-# whole push of the Dice loss: a class that is never answered is discovered late
-# ({doc}`07_scratch`).
+# This is the share of the push and not its size, which falls as the network grows surer: a class
+# that is never answered is discovered late ({doc}`07_scratch`).
 #
 # ```{solution-end}
 # ```

@@ -50,7 +50,7 @@ seed = 0  # decides weights, order and mirroring
 #
 # For each group of four training pictures a coin decides whether they are mirrored left to
 # right, masks included, anew each time that they are shown. A street seen in a mirror is a
-# street, and the network sees twice as many.
+# street, and the network sees twice as many. Such changes are called *augmentation*.
 #
 # ## Judging without learning
 #
@@ -211,7 +211,9 @@ save_results(
 # Two processes train on {result}`06_training.scaling.two:.1f` images a second, one on
 # {result}`06_training.scaling.one:.1f`: {result}`06_training.scaling.gain:.2f` times as many.
 # It is not twice as many: the two must exchange gradients, work on half batches, and share
-# the machine's memory. {doc}`17_reproduce` has the calls for several GPUs and machines.
+# the machine's memory. Hold both against `images_per_second` in the manifest above, where a
+# single process has all threads of the machine: on one CPU that is the simpler way, and several
+# processes are for several GPUs or machines. {doc}`17_reproduce` has the calls.
 #
 # ## Summary
 #

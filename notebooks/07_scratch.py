@@ -208,7 +208,8 @@ print(f"{changed:.2%} of the pixels change")
 # Although half of the pictures were mirrored in training, the network need not treat both
 # alike: where it is unsure of a large patch, mirroring may turn it over. Averaging helps
 # where two answers err in different places; where one is clearly better, the mean may fall
-# between them. The three lines say which it was here.
+# between them. The three lines say which it was in this picture, and one picture decides
+# nothing: {doc}`15_photographs` asks the same of a whole part.
 #
 # ```{solution-end}
 # ```

@@ -404,12 +404,13 @@ save_results(
 # {result}`10_plateau.twice.last.val_pixel_accuracy:.3f`. With one softmax the same network
 # has an mIoU of {result}`10_plateau.once.last.val_miou:.3f` and an accuracy of
 # {result}`10_plateau.once.last.val_pixel_accuracy:.3f` after {result}`10_plateau.once.epochs`
-# epochs.
+# epochs. Hold both scores side by side, though the numbers of epochs differ: the mIoU weighs
+# rare classes as much as frequent ones, and the accuracy hardly counts them.
 #
 # The formula says what a second softmax costs. With $b$ above 0, the Dice coefficient of a
 # rare class stays near 0 even for a perfect answer, so that finding it hardly lowers the
-# loss. (A gradient that is merely smaller would not matter to Adam, which divides by its
-# size.) The two losses differ in the absent classes as well, which mainly scales the loss of
+# loss. (Were the gradients of all classes smaller by the same factor, that would not matter to
+# Adam, which divides by their size.) The two losses differ in the absent classes as well, which mainly scales the loss of
 # a picture.
 #
 # ## Summary

@@ -209,8 +209,8 @@ else:
 # {result}`13_pretraining.real.most.pictures` it is
 # {result}`13_pretraining.real.most.random:.3f` and
 # {result}`13_pretraining.real.most.pretrained:.3f`. Look at the rows between them as well: where
-# the order is not the same in all of them, the gain is no larger than luck can make it. Where it
-# says *absent*, no such set was at hand.
+# the order is not the same in all of them, the gain is no larger than luck can make it. If no
+# such set was at hand, *absent* stands in place of these numbers.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results

@@ -114,8 +114,9 @@ oracles.round(3)
 # The other two are marks, not limits. A network that has learned the reduced masks by heart
 # scores as the middle. One that is sure in the middle of things and doubts at their edges can
 # do better: its logits are enlarged before the largest is chosen, so that an edge may fall
-# inside a small pixel. A network near these marks is held back by its size, one far below them
-# by something else.
+# inside a small pixel. A network near these marks is held back by the size of its answer. One
+# far below them loses more elsewhere, and that may still be the size: the oracle knows the
+# mask, where a network must recognise things in a reduced picture.
 #
 # Where do the masks lose? Look at poles, lines and edges in the centre of three of them:
 
@@ -216,8 +217,9 @@ table.round(3)
 # %% [markdown]
 # On smaller pictures the mIoU is {result}`14_resolution.scores.smaller.mIoU:.3f`, where the
 # middle has {result}`14_resolution.oracle.part middle:.3f` and the shares
-# {result}`14_resolution.oracle.part shares:.3f`: what is missing to these is not lost to the
-# size. On parts it is {result}`14_resolution.scores.parts.mIoU:.3f`, and at the pictures' own
+# {result}`14_resolution.oracle.part shares:.3f`. So the size of the answer is the smaller part
+# of what is missing; what cannot be seen in a smaller picture is not in these marks. On parts
+# the mIoU is {result}`14_resolution.scores.parts.mIoU:.3f`, and at the pictures' own
 # size, where an oracle scores 1, {result}`14_resolution.scores.own size.mIoU:.3f`. One run each;
 # by {doc}`11_seeds`, what lies close together may come out the other way with another seed.
 # Vehicle IoU counts the hood of the camera's own car, and vehicle F2 does not: where F2 is near

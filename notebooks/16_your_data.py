@@ -51,7 +51,9 @@ seed = 0  # decides the pictures, weights, order and mirroring
 # `- {images: a, masks: b, part: train}`, or `val` or `test`, for every folder; else the
 # pairs are split by their names. The last number in a name is taken to count the frames
 # of a drive, so that neighbours stay together; names without a number are dealt out one
-# by one.
+# by one. Pictures that have nothing to do with each other, but are numbered one after the other,
+# count as a drive, too, and some of them are left out between the parts. To use them all, give
+# them names without numbers, or name the parts yourself.
 #
 # Photographs are mostly JPEG files, and a phone notes beside the pixels which way is up. Save
 # them upright and as PNG before you label them; with Pillow that is
@@ -62,8 +64,9 @@ seed = 0  # decides the pictures, weights, order and mirroring
 # classes of {mod}`unet_tutorial.classes` needs no description.
 #
 # As an example we draw a set of our own, of discs and squares on dark, noisy ground.
-# The chapter works on that example from its first cell to its last. Your own set
-# starts at *Check first*, on the command line.
+# The chapter works on that example from its first cell to its last. In the commands `my_data`
+# stands for the folder of your own set with its `dataset.yaml`; the example's is `my_data` in
+# the folder `out_dir` above.
 
 # %%
 import shutil
@@ -156,9 +159,10 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2, classes)
 # `python -m unet_tutorial evaluate --run my_run --data my_data --out scores.json` scores the
 # test part. Every picture is brought to `--size`, 96x128 by default, whatever its
 # proportions: choose a size of the proportions of yours, at which the thinnest thing is still
-# a few pixels wide. {doc}`14_resolution` tells what a size costs. Pictures that are too large
-# to learn from whole can be learned from in parts, by `--crop`. {doc}`15_photographs` has a
-# recipe for photographs.
+# a few pixels wide. {doc}`14_resolution` tells what a size costs, and what it costs to learn from
+# parts of large pictures, by `--crop`, in place of smaller ones. In training pictures are
+# mirrored left to right at random; if left and right matter in yours, add `--augment none`.
+# {doc}`15_photographs` has a recipe for photographs.
 #
 # Here we take fewer epochs and a rate of 0.002; on the command line these are `--epochs` and
 # `--learning-rate`. Which class is found best?
@@ -209,9 +213,11 @@ figure = plots.plot_grid(
 )
 
 # %% [markdown]
-# With {result}`16_your_data.pairs` pairs and {result}`16_your_data.epochs` epochs
-# the mIoU over the three classes is {result}`16_your_data.miou:.3f`. A class that did
-# not occur in the masks would be left out of the mean, not counted as 0 or 1.
+# Of the {result}`16_your_data.pairs` pairs most were learned from, a few chose the epoch or were
+# left out between the parts, and the rest were scored: `data check` prints how many each part
+# has. After {result}`16_your_data.epochs` epochs the mIoU over the three classes is
+# {result}`16_your_data.miou:.3f` on the test part. A class that did not occur in the masks would
+# be left out of the mean, not counted as 0 or 1.
 #
 # ## Summary
 #
