@@ -6,7 +6,7 @@
 #   unet_tutorial:
 #     needs: [02_road_scenes]
 #     study: true
-#     seconds: {ci: 20, laptop: 3200, full: 9000}
+#     seconds: {ci: 20, laptop: 4200, full: 9000}
 # ---
 
 # %% [markdown]
@@ -392,10 +392,10 @@ else:
     print("no real frames at hand, or the networks were trained on them")
 
 # %% [markdown]
-# If there is a table, its rows with *further* are one run each. Compare them with the rows above: what a network
-# gains on rendered streets it need not gain on others, and it may lose there what it has
-# learned too well here. A few frames do not hold every class, so that these scores are a
-# hint and no more.
+# If there is a table, its rows with *further* are one run each. Hold the order of its rows
+# against that in the town. Where it turns round, what was gained there is knowledge of the
+# rendered town and not of streets. A few frames do not hold every class, so that these scores
+# are a hint and no more.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
