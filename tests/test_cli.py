@@ -303,3 +303,21 @@ def test_who_lacks_what_builds_the_book_is_told(
         monkeypatch.delattr(unet_tutorial, name, raising=False)
     monkeypatch.setitem(sys.modules, "papermill", None)
     assert "is not installed, which the book" in error_of(call(command))
+
+
+def test_a_run_that_goes_on_starts_from_the_weights_that_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_town(tmp_path / "data", 12, (64, 64), 0)
+    again = ["train", "--data", tmp_path / "data", "--model", "resnet34"]
+    again += ["--out", tmp_path / "run", "--epochs", 1, "--size", "64x64"]
+    hub = "unet_tutorial.models.resnet_unet.available_encoder_weights"
+    monkeypatch.setattr(hub, lambda name: "none")
+    assert call(*again).exit_code == 0
+    (tmp_path / "run/manifest.json").unlink()  # as if it had been stopped
+    monkeypatch.setattr(hub, lambda name: pytest.fail("the hub was asked"))
+    result = call(*again)
+    assert result.exit_code == 0, result.output
+    assert "random weights" in result.stdout
+    # Nor is it asked for a run that may not be written.
+    assert "already holds a run" in error_of(call(*again))

@@ -125,6 +125,24 @@ def test_only_what_is_stale_is_executed_again(project: Path) -> None:
     assert fresh(project) == ["01_first"]
 
 
+def test_what_ids_mean_makes_everything_stale(project: Path) -> None:
+    make_town(project / "mine", 3, (32, 32), 0)
+    (project / "mine/town.json").unlink()
+    images = next((project / "mine").rglob("CameraRGB")).parent
+    text = f"folders:\n- {{images: {images}/CameraRGB, masks: {images}/CameraSeg}}\n"
+    text += "classes:\n" + "".join(f'  C{i}: "#0000{i:02}"\n' for i in range(13))
+
+    def executed() -> int:
+        outcomes = run_notebooks(project, "tiny", data_dir="mine")
+        return sum(outcome.fresh for outcome in outcomes)
+
+    (project / "mine/dataset.yaml").write_text(text)
+    assert executed() == 3
+    assert executed() == 0
+    (project / "mine/dataset.yaml").write_text(text + "ignore: 13\n")
+    assert executed() == 3
+
+
 def test_the_library_makes_everything_stale(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,9 +155,10 @@ def test_the_library_makes_everything_stale(
 
 
 def test_one_notebook_is_executed_with_those_it_needs(project: Path) -> None:
-    assert fresh(project, only="03_third") == ["02_second", "03_third"]
     with pytest.raises(UserError, match="notebook '9' does not exist"):
         run_notebooks(project, "tiny", only="9")
+    assert not (project / "data/town").exists()  # told before any work
+    assert fresh(project, only="03_third") == ["02_second", "03_third"]
 
 
 def test_the_profile_reaches_the_notebook_and_pages_are_clean(project: Path) -> None:
@@ -289,6 +308,16 @@ def test_an_unknown_parameter_is_an_error(project: Path) -> None:
             "studies: true",
             "'scene_size: 32' is of the wrong kind",
         ),
+        (
+            "data_dir: data/town\nnum_scenes: 3\nscene_size: [32]\nscene_seed: 0\n"
+            "studies: true",
+            r"'scene_size: \[32\]' is of the wrong kind",
+        ),
+        (
+            "data_dir: data/town\nnum_scenes: 3\nscene_size: [32, 32]\n"
+            "scene_seed: -1\nstudies: true",
+            "'scene_seed: -1' is of the wrong kind",
+        ),
     ],
 )
 def test_a_broken_profile_is_named(content: str, message: str, project: Path) -> None:
@@ -313,6 +342,7 @@ def test_a_notebook_needs_only_what_comes_before_it(project: Path) -> None:
 
 
 def test_a_notebook_that_saves_no_results_is_named(project: Path) -> None:
+    run_notebooks(project, "tiny")  # whose results must not pass for those of the next
     text = (project / "notebooks/01_first.py").read_text()
     (project / "notebooks/01_first.py").write_text(text.split("from pathlib")[0])
     with pytest.raises(UserError, match=r"01_first\.py: wrote no .*01_first\.json"):

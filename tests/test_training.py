@@ -120,6 +120,32 @@ def test_a_run_is_not_overwritten_unless_asked(town: Path, tmp_path: Path) -> No
     assert (tmp_path / "run/history.csv").read_bytes() == before
 
 
+def test_an_unfinished_run_of_another_precision_is_named(
+    town: Path, tmp_path: Path
+) -> None:
+    once = replace(TINY, epochs=1, precision="auto")
+    chosen = fit(once, town, tmp_path / "run").manifest["precision"]
+    (tmp_path / "run/manifest.json").unlink()
+    # The same outcome, asked for by its name.
+    with pytest.raises(UserError, match=rf"\(precision: auto there, {chosen} here\)"):
+        fit(replace(once, precision=chosen), town, tmp_path / "run")
+
+
+def test_weights_of_no_known_run_are_never_removed(town: Path, tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").write_bytes(b"copied")
+    with pytest.raises(UserError, match=r"something else than a run, as best\."):
+        fit(TINY, town, tmp_path)
+    assert (tmp_path / "best.safetensors").exists()
+
+
+def test_more_processes_than_pictures_are_refused(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unet_tutorial.training._processes", lambda: 1000)
+    with pytest.raises(UserError, match="cannot be shared by 1000 processes"):
+        fit(replace(TINY, batch_size=1000), town, tmp_path / "run")
+
+
 def test_a_folder_with_something_else_is_never_removed(
     town: Path, tmp_path: Path
 ) -> None:

@@ -260,12 +260,13 @@ def train(
 ) -> None:
     """Train on the train split; a call that was stopped goes on when repeated."""
     from unet_tutorial.models.resnet_unet import available_encoder_weights
-    from unet_tutorial.runs import Config
+    from unet_tutorial.runs import Config, check_run_folder, unfinished_config
     from unet_tutorial.training import epoch_line, fit
 
     if encoder_weights is None:
-        encoder_weights = "none"
-        if model == "resnet34":
+        check_run_folder(out, overwrite=False)  # before the hub is asked
+        encoder_weights = unfinished_config(out).get("encoder_weights", "none")
+        if model == "resnet34" and not unfinished_config(out):
             encoder_weights = available_encoder_weights("imagenet")
             if encoder_weights == "none":
                 console.print("ImageNet weights cannot be had", style="yellow")

@@ -26,7 +26,8 @@ from unet_tutorial.runs import Run, load_run
 FORMATS = (".onnx", ".pt2")
 # Where a file keeps what it says about itself.
 ABOUT = "unet_tutorial.json"
-# The largest difference of a logit to the network's own that rounding may make.
+# The largest difference of a logit to the network's own that rounding may make, as a
+# share of the largest logit.
 TOLERANCE = 1e-3
 
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
+from unet_tutorial.data.description import read_description
 from unet_tutorial.data.pairs import digest_pair, find_pairs, join_digests
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import digest_files, read_json, whole_file, write_json
+from unet_tutorial.source import source_state
 from unet_tutorial.town.drive import DESCRIPTION, is_town, renew_town
 
 # What no notebook imports: a change there makes no result stale.
@@ -205,12 +207,14 @@ def read_profile(path: Path, notebooks: Iterable[Notebook]) -> dict[str, Any]:
     for name, kind, example in (
         ("num_scenes", int, "400"),
         ("scene_seed", int, "0"),
-        ("scene_size", list, "[240, 320]"),
+        ("scene_size", [int, int], "[240, 320]"),
         ("studies", bool, "false"),
     ):
-        if type(profile[name]) is not kind:
+        value = profile[name]
+        found = list(map(type, value)) if isinstance(value, list) else type(value)
+        if found != kind or (kind is int and value < 0):
             raise UserError(
-                f"{path}: '{name}: {profile[name]}' is of the wrong kind; write it as "
+                f"{path}: '{name}: {value}' is of the wrong kind; write it as "
                 f"'{name}: {example}'"
             )
     for name, value in (("profile", path.stem), ("out_dir", f"_build/{path.stem}")):
@@ -254,12 +258,12 @@ def run_notebooks(
     )
     # A fault in another is better told now than when the pages are to show it.
     _read_profiles(root, notebooks)
+    studies = profile.pop("studies") or studies
+    asked = _with_needs(notebooks, only, studies)
     if data_dir is not None:
         profile["data_dir"] = data_dir
     else:
         _make_town(root / profile["data_dir"], profile, on_scene)
-    studies = profile.pop("studies") or studies
-    asked = _with_needs(notebooks, only, studies)
     data = {notebook.name: notebook.data_sets(root, profile) for notebook in notebooks}
     missing = {
         notebook.name: data[notebook.name][notebook.data]
@@ -277,6 +281,7 @@ def run_notebooks(
     command += f" DATA={data_dir}" if data_dir else ""
     library_digest = digest_files(_library_files())
     digest_of = functools.cache(_digest_of_set)
+    described_by = functools.cache(_description_of_set)
     find_pairs(root / profile["data_dir"])  # asked for, even if nothing reads it now
 
     stale: list[tuple[Notebook, dict[str, Any], str]] = []
@@ -292,7 +297,11 @@ def run_notebooks(
             notebook.path.read_text(),
             chosen,
             library_digest,
-            *(digest_of(path) for path in data[notebook.name].values() if known),
+            *(
+                [digest_of(path), described_by(path)]
+                for path in data[notebook.name].values()
+                if known
+            ),
         ]
         parts += [fingerprints[name] for name in notebook.needs]
         fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -314,14 +323,16 @@ def run_notebooks(
             )
 
         clock.start(notebook)
-        # If this fails, results may be of another execution than the page.
-        (build / "stamps" / f"{notebook.name}.json").unlink(missing_ok=True)
+        # If this fails, nothing of an earlier execution may pass for its outcome.
+        results = _results_of(build, notebook)
+        for earlier in (build / "stamps" / f"{notebook.name}.json", results):
+            earlier.unlink(missing_ok=True)
+        state = source_state()  # the code may change while it is executed
         executed = _execute(root, build, notebook, chosen, on_cell)
         seconds = round(clock.stop(), 1)
         page = build / "pages" / f"{notebook.name}.ipynb"
         with whole_file(page) as temporary:
             nbformat.write(executed, temporary)
-        results = _results_of(build, notebook)
         if not results.is_file():
             raise UserError(
                 f"{notebook.path}: wrote no {results}; let it call save_results"
@@ -329,6 +340,7 @@ def run_notebooks(
         written = read_json(results)
         read = data[notebook.name].get(notebook.data or "data_dir")
         written["provenance"] = written.get("provenance", {}) | {
+            **state,
             "data_digest": digest_of(read) if read else None,
             "command": command + (" STUDIES=yes" if notebook.study else ""),
         }
@@ -485,6 +497,14 @@ def _digest_of_set(data: Path) -> str | None:
     if is_town(data):
         return digest_files([data / DESCRIPTION])
     return join_digests(map(digest_pair, find_pairs(data))) if data.exists() else None
+
+
+def _description_of_set(data: Path) -> list[Any] | None:
+    """What its pairs are taken for: the classes, and the part of each folder."""
+    if not data.exists():
+        return None
+    described = read_description(data)
+    return [asdict(described.classes), [folder.part for folder in described.folders]]
 
 
 def read_stamp(build: Path, notebook: Notebook) -> dict[str, Any]:

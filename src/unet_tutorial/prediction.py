@@ -142,6 +142,7 @@ def score(
             skipped.append(str(error))
             if not skip_bad or len(skipped) == len(pairs):
                 raise
+            on_pair(done)
             continue
         true, predicted = predictor.target.reduce(mask), predictor.mask(image)
         confusion.update(torch.tensor(predicted), torch.tensor(true))
@@ -191,7 +192,7 @@ def predict_files(
         path: (out / f"{path.stem}.png", out / f"{path.stem}_overlay.png")
         for path in images
     }
-    taken = [path.resolve() for path in images]
+    taken = {path.resolve() for path in images}
     for path, names in targets.items():
         for name in names:
             if name.resolve() in taken:
@@ -200,7 +201,7 @@ def predict_files(
                     "the answer for another; predict into a new folder, and images "
                     "of one name into folders of their own"
                 )
-            taken.append(name.resolve())
+            taken.add(name.resolve())
     for done, path in enumerate(images, start=1):
         image = read_image(path, upright=True)
         mask = predictor.mask(image)

@@ -3,7 +3,6 @@
 import json
 import pickle
 import platform
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from torch import nn
 from unet_tutorial.classes import Classes
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import digest_files, read_json, whole_file, write_json
+from unet_tutorial.source import source_state
 
 MANIFEST, HISTORY, SETUP = "manifest.json", "history.csv", "setup.json"
 BEST, LAST, CHECKPOINT = "best.safetensors", "last.safetensors", "checkpoint.pt"
@@ -69,8 +69,8 @@ class Config:
     """Height and width of the part of each image that is learned from at a time, where
     whole ones of the size would take too long. Answers are given for whole images."""
     loss: str = "dice"
-    """``dice`` as in the report; ``cross-entropy``; ``both`` finds small classes as
-    the first does, and learns as steadily as the second."""
+    """``dice`` as in the report; ``cross-entropy``; ``both`` is their sum. Which ends
+    higher is to be tried: chapters 12 and 15 of the book do."""
     class_weights: str | None = None
     """``median`` weighs the cross-entropy of each class by the median share of the
     classes over its own, for sets with rare classes."""
@@ -120,15 +120,16 @@ def check_run_folder(folder: Path, overwrite: bool) -> None:
     """See that a run may be written to a folder, before any work is done for it.
 
     Raises:
-        UserError: if the folder holds a finished run that is not to be
-            overwritten, or anything else.
+        UserError: if the folder holds a finished run or parts of an unknown one that
+            are not to be overwritten, or anything else.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; choose another folder for the run")
     if not folder.is_dir():
         return
+    known = overwrite or (folder / SETUP).exists() or (folder / MANIFEST).exists()
     for path in folder.iterdir():
-        if not _is_ours(path):
+        if not _is_ours(path) or not (known or path.suffix == ".tmp"):
             raise UserError(
                 f"{folder}: holds something else than a run, as {path.name}; choose "
                 "another folder"
@@ -143,6 +144,14 @@ def _is_ours(path: Path) -> bool:
     """Whether a file in a run's folder is one of those that runs are made of."""
     named = (MANIFEST, HISTORY, SETUP, BEST, LAST, CHECKPOINT)
     return path.name in named or any(map(path.match, (EPOCH.format("*"), ".*.tmp")))
+
+
+def unfinished_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a run that can go on in a folder; empty if there is none."""
+    setup = folder / SETUP
+    if not setup.exists() or (folder / MANIFEST).exists():
+        return {}
+    return dict(read_json(setup).get("config", {}))
 
 
 def begin_run(
@@ -194,13 +203,14 @@ def begin_run(
 
 def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
     """In words, the first entry in which two setups differ."""
-    flat = [
-        {**setup.get("config", {}), **{k: v for k, v in setup.items() if k != "config"}}
-        for setup in (there, here)
-    ]
-    keys = sorted(flat[0].keys() | flat[1].keys())
-    key = next(k for k in keys if flat[0].get(k) != flat[1].get(k))
-    return f"{key}: {flat[0].get(key)} there, {flat[1].get(key)} here"
+    # What was asked for comes first: all else may follow from it.
+    pairs = (there.get("config", {}), here["config"]), (there, here)
+    return next(
+        f"{key}: {one.get(key, 'none')} there, {other.get(key, 'none')} here"
+        for one, other in pairs
+        for key in sorted(one.keys() | other.keys())
+        if (key in one, one.get(key)) != (key in other, other.get(key))
+    )
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -315,8 +325,7 @@ def provenance() -> dict[str, Any]:
     """When, on what and with which code something was computed."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": _git("rev-parse", "--short=12", "HEAD"),
-        "dirty": _is_dirty(),
+        **source_state(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": _device(),
@@ -355,23 +364,3 @@ def _device() -> str:
         return torch.cuda.get_device_name()
     kind = "Apple GPU" if torch.backends.mps.is_available() else "CPU"
     return f"{kind}, {torch.get_num_threads()} threads"
-
-
-def _is_dirty() -> bool | None:
-    # What else has changed, or lies around, has no say in a result.
-    changes = _git("status", "--porcelain", "--", ":/src", ":/notebooks")
-    return None if changes is None else bool(changes)
-
-
-def _git(*arguments: str) -> str | None:
-    """One line from git about this source tree; None outside of one."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    command = [*git, *arguments]
-    try:
-        # An installed copy may lie in the tree of another project.
-        known = [*git, "ls-files", "--error-unmatch", Path(__file__).name]
-        subprocess.run(known, capture_output=True, check=True)
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

@@ -356,7 +356,8 @@ def learn(
             losses = losses / fabric.world_size
         if not losses.isfinite().all():
             first = int((~losses.isfinite()).nonzero()[0])
-            names = ", ".join(map(name_of, mine.split(batch_size)[first].tolist()))
+            batch = shuffled.split(config.batch_size)[first]
+            names = ", ".join(map(name_of, batch.tolist()))
             raise UserError(
                 f"the loss is no longer a number in epoch {epoch}, first for the batch "
                 f"of {names}; lower the learning rate, set 'clip', or look at them"
@@ -429,11 +430,16 @@ def fit(
     classes = data.target.classes
     parts = {name: data.sound(pairs) for name, pairs in split_pairs(data.pairs).items()}
     for name in ("train", "val"):
-        if len(parts[name]) < (_processes() if name == "train" else 1):
+        if not parts[name]:
             raise UserError(
                 f"{data_dir}: has no sound pair for '{name}'; name a folder for it in "
                 "its description, or see 'data check'"
             )
+    if len(parts["train"]) < _processes():
+        raise UserError(
+            f"{data_dir}: {len(parts['train'])} pairs to train on cannot be shared by "
+            f"{_processes()} processes; start fewer"
+        )
     fabric = make_fabric(config.precision)
     if fabric.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(fabric.device)  # an earlier run's
@@ -446,6 +452,7 @@ def fit(
     ).to(fabric.device)
     state = setup(config, len(classes), len(train), fabric)
 
+    origin = provenance()  # the code may change while it trains
     about = {
         "config": asdict(config),
         "classes": asdict(classes),
@@ -508,7 +515,7 @@ def fit(
                 "seconds": round(state.seconds, 1),
                 "images_per_second": round(shown / state.seconds, 1),
                 "peak_memory_mb": _peak_memory_mb(fabric.device),
-                **provenance(),
+                **origin,
             }
             finish_run(run_dir, manifest)
     fabric.barrier()

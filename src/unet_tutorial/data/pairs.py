@@ -173,7 +173,9 @@ def read_mask(path: Path, classes: Classes = LYFT) -> np.ndarray:
 
 
 def write_picture(path: Path, pixels: np.ndarray, compress_level: int = 6) -> None:
-    """Write [H, W, 3] uint8 as a PNG file; 1 to 9 is the patience to make it small.
+    """Write [H, W, 3] uint8, or [H, W] of 8 or 16 bits, as a PNG file.
+
+    The level is the patience to make it small, 1 to 9.
 
     Raises:
         UserError: if it cannot be written.
