@@ -585,7 +585,9 @@ def test_two_processes_have_the_gradient_of_the_whole_batch(tmp_path: Path) -> N
 GRADIENT = """
 import torch
 from lightning_fabric import Fabric
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from unet_tutorial.losses import make_loss
+from unet_tutorial.training import train_one_epoch
 
 generator = torch.Generator().manual_seed(0)
 image = torch.randn(4, 3, 8, 8, generator=generator)
@@ -607,4 +609,25 @@ for name, expected in gradients.items():
     share = slice(fabric.global_rank, None, 2)
     fabric.backward(make_loss(name, 9, weights, 0.1)(model(image[share]), mask[share]))
     torch.testing.assert_close(model.module.weight.grad, expected)
+
+# A step of two batches, for which gradients are exchanged once.
+loss_function = make_loss("dice", 9)
+torch.manual_seed(0)
+alone = torch.nn.Conv2d(3, 5, 3, padding=1)
+for part in (slice(0, 2), slice(2, 4)):
+    (loss_function(alone(image[part]), mask[part]) / 2).backward()
+torch.manual_seed(0)
+model = torch.nn.Conv2d(3, 5, 3, padding=1)
+model, optimizer = fabric.setup(model, torch.optim.SGD(model.parameters(), lr=1.0))
+exchanges = []
+model._forward_module.register_comm_hook(
+    None, lambda _, bucket: exchanges.append(1) or allreduce_hook(None, bucket)
+)
+mine = [
+    (image[part], mask[part])
+    for part in (slice(fabric.global_rank, 2, 2), slice(2 + fabric.global_rank, 4, 2))
+]
+train_one_epoch(model, mine, loss_function, optimizer, fabric, accumulate=2)
+torch.testing.assert_close(model.module.weight.grad, alone.weight.grad)
+assert len(exchanges) == 1
 """

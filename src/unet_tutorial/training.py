@@ -91,9 +91,11 @@ def train_one_epoch(
     data, losses = iter(data), []
     while several := list(itertools.islice(data, accumulate)):
         optimizer.zero_grad()
-        for image, mask in several:
-            loss = loss_function(model(image), mask)
-            fabric.backward(loss / len(several))
+        for position, (image, mask) in enumerate(several, start=1):
+            # Several processes exchange their gradients once a step.
+            with fabric.no_backward_sync(model, enabled=position < len(several)):
+                loss = loss_function(model(image), mask)
+                fabric.backward(loss / len(several))
             losses.append(loss.detach())
             on_batch()
         if clip is not None:
