@@ -77,7 +77,8 @@ def train_one_epoch(
     """Show the network every batch once and improve it after each, or each few.
 
     Args:
-        model, data, loss_function, optimizer, fabric: what is trained, on what, how.
+        model, optimizer: what is trained, and how, as ``fabric.setup`` returned them.
+        data, loss_function, fabric: on what it is trained, for what, and where.
         schedule: changes the learning rate after each step.
         accumulate: batches that share one step.
         clip: the largest norm of the gradient.
@@ -93,7 +94,8 @@ def train_one_epoch(
         optimizer.zero_grad()
         for position, (image, mask) in enumerate(several, start=1):
             # Several processes exchange their gradients once a step.
-            with fabric.no_backward_sync(model, enabled=position < len(several)):
+            waits = position < len(several)
+            with fabric.no_backward_sync(model, enabled=waits):  # type: ignore[arg-type]
                 loss = loss_function(model(image), mask)
                 fabric.backward(loss / len(several))
             losses.append(loss.detach())
