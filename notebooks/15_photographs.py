@@ -7,7 +7,7 @@
 #     needs: []
 #     study: true
 #     data: second_data
-#     seconds: {ci: 15, laptop: 5500, full: 7200}
+#     seconds: {ci: 15, laptop: 3700, full: 7200}
 # ---
 
 # %% [markdown]
