@@ -94,7 +94,7 @@ print(description.name, {name: len(pairs) for name, pairs in parts.items()})
 #
 # Look at one picture of the town, as it is and as it comes up three times:
 
-# %% mystnb={"image": {"alt": "A rendered street and its mask, and beside them three versions of both that are mirrored, moved, scaled and recoloured alike."}, "figure": {"caption": "A picture of the town as it is, on the left, and augmented three times, each time with its mask.", "name": "fig-augmented"}}
+# %% mystnb={"image": {"alt": "A rendered street and its mask, and beside them three versions of both that are mirrored, moved, scaled and recoloured alike."}, "figure": {"caption": "A picture of the rendered town, in place of the photographs, which are not shown: as it is, on the left, and augmented three times, each time with its mask.", "name": "fig-augmented"}}
 import torch
 from torchvision import tv_tensors
 
