@@ -217,12 +217,13 @@ figure = plots.plot_curve(
 # choice was made with one network on small pictures, and need not hold for the other. Both
 # networks start from random weights and have {result}`15_photographs.epochs` epochs.
 #
-# In the time of one epoch at twice the height and width a network has four at this size. While
-# all classes still improve, more epochs bring more than more pixels; once what is missing is
-# thinner than a pixel, it is the other way round. The long runs see
-# {result}`15_photographs.height` x {result}`15_photographs.width` pixels. Which loss lies
-# higher, that of training (dashed) or of validation (solid)? And does the mIoU still rise at
-# the end?
+# The long runs see {result}`15_photographs.height` x {result}`15_photographs.width` pixels. In
+# the time of one epoch at twice the height and width a network has about four at this size.
+# While all classes still improve, time is likely better spent on epochs; once what is missing
+# is thinner than a pixel, on pixels.
+#
+# Which loss lies higher, that of training (dashed) or of validation (solid)? And does the mIoU
+# still rise at the end?
 
 # %% mystnb={"image": {"alt": "Above, the training loss (dashed) and validation loss (solid) of both networks over the epochs of the long runs; below, the validation mIoU of both."}, "figure": {"caption": "Both networks in the long runs on the photographs, from random weights.", "name": "fig-photo-losses"}}
 from unet_tutorial.models import MODEL_NAMES
