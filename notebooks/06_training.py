@@ -50,7 +50,8 @@ seed = 0  # decides weights, order and mirroring
 #
 # For each group of four training pictures a coin decides whether they are mirrored left to
 # right, masks included, anew each time that they are shown. A street seen in a mirror is a
-# street, and the network sees twice as many. Such changes are called *augmentation*.
+# street, and the network sees twice as many. Such changes are called *augmentation*. What
+# this one takes away is a question of {doc}`12_questions`.
 #
 # ## Judging without learning
 #

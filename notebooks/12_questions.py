@@ -6,11 +6,11 @@
 #   unet_tutorial:
 #     needs: []
 #     study: true
-#     seconds: {ci: 25, laptop: 1650, full: 5400}
+#     seconds: {ci: 30, laptop: 1900, full: 6300}
 # ---
 
 # %% [markdown]
-# # Four questions to a U-Net
+# # Five questions to a U-Net
 #
 # After this chapter you can ask what a part of a network is worth: take it away, change
 # one thing at a time, and look at several seeds before you believe the answer.
@@ -219,6 +219,41 @@ figure = plots.plot_choices(amounts, "images", "training pictures")
 # {result}`12_questions.amounts.all.mean:.3f`. If the curve still rises at its end, more
 # pictures would help further. If it is flat, runs as short as these have no use for more, and
 # longer ones still may. Compare what a doubling gains here and in the figure of widths.
+#
+# ## Is a mirrored street a street?
+#
+# {doc}`06_training` mirrors pictures at random, so that the network sees more of them. But
+# traffic keeps to the right in the town: left of the car lies a second lane, right of it the
+# sidewalk, and both are grey. In a mirror they change places. So we train without mirroring,
+# and with all of the augmentation that {doc}`15_photographs` explains, which mirrors as well.
+# Look at roads and sidewalks:
+
+# %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for the U-Net trained on pictures as they are, mirrored at random, and augmented in full."}, "figure": {"caption": "IoU of each class for pictures as they are, mirrored at random, and augmented in full: means over the seeds, lines for their standard deviation.", "name": "fig-mirrored"}}
+changes = {
+    "as they are": scores_of(replace(base, augment="none")),
+    "mirrored": usual,
+    "augmented in full": scores_of(replace(base, augment="full")),
+}
+figure = plots.plot_per_class(
+    pd.concat(
+        rows[columns].melt(var_name="class", value_name="iou").assign(model=name)
+        for name, rows in changes.items()
+    )
+)
+
+# %%
+pd.concat([rows.assign(pictures=name) for name, rows in changes.items()]).set_index(
+    ["pictures", "seed"]
+)[["miou", "accuracy", "Roads", "Sidewalks"]].round(3)
+
+# %% [markdown]
+# The IoU of roads is {result}`12_questions.changes.as they are.roads:.3f` for pictures as they
+# are and {result}`12_questions.changes.mirrored.roads:.3f` for mirrored ones, that of sidewalks
+# {result}`12_questions.changes.as they are.sidewalks:.3f` and
+# {result}`12_questions.changes.mirrored.sidewalks:.3f`. The mIoU, in which roads are one class of
+# many, goes from {result}`12_questions.changes.as they are.mean:.3f` to
+# {result}`12_questions.changes.mirrored.mean:.3f`. Ask of every augmentation what the network
+# could have known without it.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -258,6 +293,11 @@ save_results(
         name: told(amounts[amounts["images"] == len(train) // share])
         for name, share in (("eighth", 8), ("quarter", 4), ("half", 2), ("all", 1))
     },
+    changes={
+        name: told(rows)
+        | {key.lower(): float(rows[key].mean()) for key in ("Roads", "Sidewalks")}
+        for name, rows in changes.items()
+    },
 )
 
 # %% [markdown]
@@ -267,6 +307,7 @@ save_results(
 # - Cut a part to see what it carries.
 # - Another loss is tried at no cost but the run's; more pictures cost labels, more width costs
 #   time.
+# - An augmentation takes away what it changes at random: here, which side is which.
 #
 # ## Exercises
 

@@ -129,7 +129,8 @@ figure = plots.plot_grid(
 # wrong, and every thin thing is learned a little beside its place. The library has a test for
 # it: over many versions of a ramp, picture and mask must not lie apart in the mean.
 #
-# A street that is mirrored or a little darker is still a street. Other pictures allow other
+# A street that is mirrored or a little darker is still a street, though {doc}`12_questions`
+# shows what mirroring costs where traffic keeps to one side. Other pictures allow other
 # changes: aerial ones can be turned any way, handwriting must not be mirrored.
 #
 # ## Which recipe?
