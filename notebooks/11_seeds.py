@@ -356,8 +356,9 @@ figure = plots.plot_per_class(
 
 # %% [markdown]
 # Lines and signs should gain from a larger picture, and poles as well; roads and sidewalks from
-# pictures that are not mirrored. Do they, in both networks? The ResNet34 has more to gain than the other: its deepest features have
-# a thirty-second of the height and width, and little is left there of a small picture.
+# pictures that are not mirrored. Do they, in both networks? The ResNet34 has more to gain than
+# the other: its deepest features have a thirty-second of the height and width, and little is
+# left there of a small picture.
 #
 # {doc}`14_resolution` asks what is lost to the size itself.
 #
