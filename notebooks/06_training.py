@@ -50,8 +50,8 @@ seed = 0  # decides weights, order and mirroring
 #
 # For each group of four training pictures a coin decides whether they are mirrored left to
 # right, masks included, anew each time that they are shown. A street seen in a mirror is a
-# street, and the network sees twice as many. Such changes are called *augmentation*. What
-# this one takes away is a question of {doc}`12_questions`.
+# street, and the network sees twice as many. Such changes are called *augmentation*. The
+# report mentions none; what this one takes away is a question of {doc}`12_questions`.
 #
 # ## Judging without learning
 #
