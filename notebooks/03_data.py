@@ -28,7 +28,7 @@ size = [96, 128]  # height and width at which the network sees the pictures
 short_epochs = 6  # half of the epochs of the two runs of this chapter
 batch_size = 8  # pictures per step
 base_channels = 16  # width of the network's first block
-seed = 0  # decides weights, order, mirroring, and the shuffle
+seed = 0  # decides weights, order, and the shuffle
 
 # %% [markdown]
 # ## Two data sets, one layout

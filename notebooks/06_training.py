@@ -24,7 +24,7 @@ size = [96, 128]  # height and width at which the network sees the pictures
 short_epochs = 6  # epochs of each short run of this chapter
 batch_size = 8  # pictures per step
 base_channels = 16  # width of the network's first block
-seed = 0  # decides weights, order and mirroring
+seed = 0  # decides weights and order
 
 # %% [markdown]
 # ## One epoch
@@ -48,10 +48,10 @@ seed = 0  # decides weights, order and mirroring
 # gradient and of the gradient's square. `zero_grad` forgets the gradient of the step
 # before; torch would add to it otherwise.
 #
-# For each group of four training pictures a coin decides whether they are mirrored left to
-# right, masks included, anew each time that they are shown. A street seen in a mirror is a
-# street, and the network sees twice as many. Such changes are called *augmentation*. The
-# report mentions none; what this one takes away is a question of {doc}`12_questions`.
+# The pictures are shown as they are, in another order in each epoch. They could also be changed
+# at random each time, mirrored for example, masks included, so that the network seldom sees the
+# same twice. Such changes are called *augmentation*. The report mentions none; what mirroring
+# gives and takes is a question of {doc}`12_questions`.
 #
 # ## Judging without learning
 #

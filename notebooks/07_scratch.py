@@ -25,7 +25,7 @@ epochs = 28  # times through the training pictures; the report has 100
 batch_size = 8  # pictures per step
 learning_rate = 0.0005  # of Adam, as in the report
 base_channels = 16  # width of the network's first block; the paper has 64
-seed = 0  # decides weights, order and mirroring
+seed = 0  # decides weights and order
 
 # %% [markdown]
 # ## Training
@@ -205,11 +205,11 @@ changed = (plain.argmax(dim=0) != mirrored.argmax(dim=0)).float().mean().item()
 print(f"{changed:.2%} of the pixels change")
 
 # %% [markdown]
-# Although half of the pictures were mirrored in training, the network need not treat both
-# alike: where it is unsure of a large patch, mirroring may turn it over. Averaging helps
-# where two answers err in different places; where one is clearly better, the mean may fall
-# between them. The three lines say which it was in this picture, and one picture decides
-# nothing: {doc}`15_photographs` asks the same of a whole part.
+# In training the network saw no street in a mirror, where traffic keeps to the other side, and
+# need not treat both alike. Averaging helps where two answers err in different places; where
+# one is clearly better, the mean may fall between them. The three lines say which it was in
+# this picture, and one picture decides nothing: {doc}`15_photographs` asks the same of a whole
+# part, of a network that has learned from mirrored pictures.
 #
 # ```{solution-end}
 # ```

@@ -25,7 +25,7 @@ epochs = 28  # times through the training pictures; the report has 100
 batch_size = 8  # pictures per step
 learning_rate = 0.0005  # of Adam, as in the report
 encoder_weights = "imagenet"  # what the encoder starts from: imagenet, none or a file
-seed = 0  # decides the weights that are random, order and mirroring
+seed = 0  # decides the weights that are random, and the order
 
 # %% [markdown]
 # ## A borrowed encoder

@@ -27,7 +27,7 @@ plateau_batch = 1  # pictures per step
 plateau_epochs = 100  # as in the report
 learning_rate = 0.0005  # of Adam, as in the report
 base_channels = 16  # width of the network's first block
-seed = 0  # decides weights, order and mirroring
+seed = 0  # decides weights and order
 
 # %% [markdown]
 # ## What the report says

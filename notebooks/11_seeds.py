@@ -6,7 +6,7 @@
 #   unet_tutorial:
 #     needs: [02_road_scenes]
 #     study: true
-#     seconds: {ci: 20, laptop: 4200, full: 9000}
+#     seconds: {ci: 20, laptop: 6000, full: 9000}
 # ---
 
 # %% [markdown]
@@ -29,7 +29,7 @@ learning_rate = 0.0005  # of Adam, as in the report
 base_channels = 16  # width of the first block of the network from scratch
 seeds = [0, 1, 2]  # one run of each network for each
 far_size = [192, 256]  # height and width in the runs that go further
-far_epochs = 30  # their length
+far_epochs = 80  # their length
 far_batch = 4  # and their pictures per step
 real_dir = "data/lyft"  # the real Lyft data, if they are there
 
@@ -295,11 +295,10 @@ figure = plots.plot_calibration(calibration)
 # {result}`11_seeds.far.height` x {result}`11_seeds.far.width` pixels,
 # {result}`11_seeds.far.batch` pictures per step; the learning rate rises to twice the report's
 # and falls to zero along a cosine {cite}`loshchilov2017`, so that no late step throws a network
-# back; the pictures are not mirrored, since that hides from a network on which side it drives
-# ({doc}`12_questions`); and there are {result}`11_seeds.far.epochs` epochs, where the runs above
-# had {result}`07_scratch.epochs`. What each of these is worth is not asked here. There is one run
-# of each network, with the first seed, and its column is called *further*; the other columns
-# are the means of the table above.
+# back; and there are {result}`11_seeds.far.epochs` epochs, where the runs above had
+# {result}`07_scratch.epochs`. What each of these is worth is not asked here. There is one run of
+# each network, with the first seed, and its column is called *further*; the other columns are
+# the means of the table above.
 
 # %%
 further = replace(
@@ -308,7 +307,6 @@ further = replace(
     epochs=far_epochs,
     learning_rate=2 * learning_rate,
     batch_size=far_batch,
-    augment="none",
     schedule="cosine",
     seed=seeds[0],
 )
@@ -355,16 +353,14 @@ figure = plots.plot_per_class(
 )
 
 # %% [markdown]
-# Lines and signs should gain from a larger picture, and poles as well; roads and sidewalks from
-# pictures that are not mirrored. Do they, in both networks? The ResNet34 has more to gain than
-# the other: its deepest features have a thirty-second of the height and width, and little is
-# left there of a small picture.
+# Lines, signs and poles should gain from a larger picture. Do they, in both networks? The
+# ResNet34 has more to gain than the other: its deepest features have a thirty-second of the
+# height and width, and little is left there of a small picture.
 #
 # {doc}`14_resolution` asks what is lost to the size itself.
 #
 # To try it on data of your own, add `--schedule cosine --learning-rate 0.001 --batch-size 4` and
-# a larger `--size` to the call of {doc}`16_your_data`, and `--augment none` if left and right
-# differ in your pictures; compare with a run without.
+# a larger `--size` to the call of {doc}`16_your_data`, and compare with a run without.
 #
 # ## On real frames
 #

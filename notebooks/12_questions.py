@@ -98,6 +98,16 @@ def scores_of(config, images=None, network=UNet):
     return pd.DataFrame(rows)
 
 
+def class_scores(choices):
+    """The IoU of each class by each choice, in rows for a figure."""
+    return pd.concat(
+        rows[list(LYFT.names)]
+        .melt(var_name="class", value_name="iou")
+        .assign(model=name)
+        for name, rows in choices.items()
+    )
+
+
 usual = scores_of(base)
 usual[["seed", "miou", "accuracy", "seconds"]].round(3)
 
@@ -132,15 +142,7 @@ class WithoutSkips(UNet):
 cut = scores_of(base, network=WithoutSkips)
 
 # %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for the U-Net with and without skip connections."}, "figure": {"caption": "IoU of each class with and without skip connections: means over the seeds, lines for their standard deviation.", "name": "fig-skips"}}
-columns = list(LYFT.names)
-figure = plots.plot_per_class(
-    pd.concat(
-        rows[columns]
-        .melt(var_name="class", value_name="iou")
-        .assign(model="with skips" if rows is usual else "without skips")
-        for rows in (usual, cut)
-    )
-)
+figure = plots.plot_per_class(class_scores({"with skips": usual, "without skips": cut}))
 
 # %% [markdown]
 # With skips the mIoU is {result}`12_questions.usual.mean:.3f`, without them
@@ -222,24 +224,19 @@ figure = plots.plot_choices(amounts, "images", "training pictures")
 #
 # ## Is a mirrored street a street?
 #
-# {doc}`06_training` mirrors pictures at random, so that the network sees more of them. But
-# traffic keeps to the right in the town: left of the car lies a second lane, right of it the
-# sidewalk, and both are grey. In a mirror they change places. So we train without mirroring,
-# and with all of the augmentation that {doc}`15_photographs` explains, which mirrors as well.
-# Look at roads and sidewalks:
+# The networks of the chapters so far see pictures as they are. To mirror them at random, masks
+# included, is a common way to show a network more. But traffic keeps to the right in the town:
+# left of the car lies a second lane, right of it the sidewalk, and both are grey. In a mirror
+# they change places. So we train with mirrored pictures, and with all of the augmentation that
+# {doc}`15_photographs` explains, which mirrors as well. Look at roads and sidewalks:
 
 # %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for the U-Net trained on pictures as they are, mirrored at random, and augmented in full."}, "figure": {"caption": "IoU of each class for pictures as they are, mirrored at random, and augmented in full: means over the seeds, lines for their standard deviation.", "name": "fig-mirrored"}}
 changes = {
-    "as they are": scores_of(replace(base, augment="none")),
-    "mirrored": usual,
+    "as they are": usual,
+    "mirrored": scores_of(replace(base, augment="mirror")),
     "augmented in full": scores_of(replace(base, augment="full")),
 }
-figure = plots.plot_per_class(
-    pd.concat(
-        rows[columns].melt(var_name="class", value_name="iou").assign(model=name)
-        for name, rows in changes.items()
-    )
-)
+figure = plots.plot_per_class(class_scores(changes))
 
 # %%
 pd.concat([rows.assign(pictures=name) for name, rows in changes.items()]).set_index(
@@ -271,6 +268,7 @@ def told(rows):
     }
 
 
+columns = list(LYFT.names)
 with_skips = usual[columns].mean()  # near 0 there is nothing to lose
 kept = (cut[columns].mean() - with_skips)[with_skips > 0.05].sort_values()
 save_results(

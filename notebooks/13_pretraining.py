@@ -29,7 +29,7 @@ epochs = 40  # of the pretraining
 transfer_steps = 300  # of each training that follows
 batch_size = 8  # pictures per step
 learning_rate = 0.0005  # of Adam, as in the report
-seed = 0  # decides weights, order and augmentation
+seed = 0  # decides weights and order
 second_data = "data/camvid"  # a set of real pictures, if there is one
 
 # %% [markdown]
@@ -102,7 +102,7 @@ print(f"{len(kept)} of {len(weights)} tensors kept")
 # the last step, on the test pictures of the same weather.
 #
 # Each score is that of a single run; by {doc}`11_seeds`, small differences say nothing. Both
-# starts share the initial weights of the decoder, the order and the augmentation. The
+# starts share the initial weights of the decoder, and the order. The
 # pretrained one has the steps of the first training in addition.
 
 # %%

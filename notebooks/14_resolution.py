@@ -27,7 +27,7 @@ part_epochs = 15  # times through the training pictures
 part_batch = 2  # pictures or parts per step
 base_channels = 16  # width of the first block of the network from scratch
 learning_rate = 0.0005  # of Adam, as in the report; at its highest twice as much here
-seed = 0  # decides weights, order and mirroring
+seed = 0  # decides weights and order
 
 # %% [markdown]
 # To save time the networks of this book look at pictures smaller than the camera's. A pole

@@ -24,7 +24,7 @@ size = [96, 128]  # height and width at which the network sees the pictures
 short_epochs = 6  # a fifth of the epochs of the run of this chapter
 batch_size = 8  # pictures per step
 base_channels = 16  # width of the network's first block
-seed = 0  # decides the pictures, weights, order and mirroring
+seed = 0  # decides the pictures, weights and order
 
 # %% [markdown]
 # ## Describe the data
@@ -160,9 +160,9 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2, classes)
 # test part. Every picture is brought to `--size`, 96x128 by default, whatever its
 # proportions: choose a size of the proportions of yours, at which the thinnest thing is still
 # a few pixels wide. {doc}`14_resolution` tells what a size costs, and what it costs to learn from
-# parts of large pictures, by `--crop`, in place of smaller ones. In training pictures are
-# mirrored left to right at random; if left and right matter in yours, add `--augment none`.
-# {doc}`15_photographs` has a recipe for photographs.
+# parts of large pictures, by `--crop`, in place of smaller ones. If left and right
+# are alike in yours, add `--augment mirror`: each picture is then mirrored at random when it is
+# shown, which helps where there are few. {doc}`15_photographs` has a recipe for photographs.
 #
 # Here we take fewer epochs and a rate of 0.002; on the command line these are `--epochs` and
 # `--learning-rate`. Which class is found best?

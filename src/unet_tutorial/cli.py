@@ -211,7 +211,9 @@ def train(
     size: Size = "96x128",
     seed: Annotated[
         int,
-        typer.Option(min=0, max=2**63 - 1, help="Decides weights, order, mirroring."),
+        typer.Option(
+            min=0, max=2**63 - 1, help="Decides weights, order, augmentation."
+        ),
     ] = 0,
     encoder_weights: Annotated[
         str | None,
@@ -223,7 +225,7 @@ def train(
         str | None,
         typer.Option(help="lyft: learn road and vehicle only, as the challenge asked."),
     ] = None,
-    augment: Annotated[str, typer.Option(help="none, mirror or full.")] = "mirror",
+    augment: Annotated[str, typer.Option(help="none, mirror or full.")] = "none",
     crop: Annotated[
         str | None, typer.Option(help="Learn from parts of this HEIGHTxWIDTH.")
     ] = None,

@@ -17,9 +17,9 @@ from unet_tutorial.classes import LYFT, Classes
 # Okabe and Ito's colours, told apart by colour-blind readers; line styles or
 # markers say the same to readers without any colour. More curves start again, so that
 # none is left out.
-CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
-MARKERS = ("o", "s", "^", "D", "v")
-STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
+CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#767676")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (9, 3)))
 MODEL_TITLES = {"scratch": "U-Net from scratch", "resnet34": "ResNet34 U-Net"}
 
 # Inches: what fills the text column of a page, so that letters keep their size

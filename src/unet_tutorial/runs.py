@@ -46,7 +46,8 @@ PACKAGES = (
 class Config:
     """Everything that decides a run, beside the data.
 
-    The defaults for ``epochs`` and ``learning_rate`` are those of the report.
+    The defaults for epochs, learning rate, augmentation, loss and schedule are those of
+    the report.
     """
 
     model: str
@@ -62,9 +63,10 @@ class Config:
     """What the ResNet34 starts from, ``imagenet``, ``none`` or the path of a file."""
     target: str | None = None
     """``lyft`` reduces the masks to road and vehicle; None leaves them as they are."""
-    augment: str = "mirror"
+    augment: str = "none"
     """``none``, ``mirror`` or ``full``, as
-    :func:`unet_tutorial.data.batches.make_augmentation` takes it."""
+    :func:`unet_tutorial.data.batches.make_augmentation` takes it. Mirroring is for
+    pictures in which left and right are alike: chapter 12 of the book."""
     crop: tuple[int, int] | None = None
     """Height and width of the part of each image that is learned from at a time, where
     whole ones of the size would take too long. Answers are given for whole images."""
