@@ -198,7 +198,7 @@ def _three_ways(
     used = torch.arange(some * batch_size) % len(frames)
     chosen = [pairs[i] for i in used.tolist()]
     loader = _plain_loader(chosen, config.size, batch_size)
-    frames, augment = frames.on(device), make_augmentation("mirror", config.size)
+    frames, augment = frames.on(device), make_augmentation(config.augment, config.size)
     chance = torch.Generator().manual_seed(0)
     train, batch = _trainer(config, fabric)
     plain_fabric = make_fabric("32-true")
