@@ -102,8 +102,8 @@ print(f"{len(kept)} of {len(weights)} tensors kept")
 # the last step, on the test pictures of the same weather.
 #
 # Each score is that of a single run; by {doc}`11_seeds`, small differences say nothing. Both
-# starts share the initial weights of the decoder, and the order. The
-# pretrained one has the steps of the first training in addition.
+# starts share the initial weights of the decoder and the order of the pictures. The pretrained
+# one has the steps of the first training in addition.
 
 # %%
 from dataclasses import replace

@@ -130,9 +130,9 @@ figure = plots.plot_grid(
 # it: over many versions of a ramp, picture and mask must not lie apart in the mean.
 #
 # A street that is mirrored or a little darker is still a street, though {doc}`12_questions`
-# shows what mirroring costs where traffic keeps to one side. With few pictures it may be worth
-# that; the trials below tell. Other pictures allow other changes: aerial ones can be turned any
-# way, handwriting must not be mirrored.
+# shows what mirroring costs where traffic keeps to one side. Whether it costs or pays in
+# photographs, the trials below tell. Other pictures allow other changes: aerial ones can be
+# turned any way, handwriting must not be mirrored.
 #
 # ## Which recipe?
 #
@@ -211,6 +211,8 @@ figure = plots.plot_curve(
 # {result}`15_photographs.trials.miou.Dice and cross-entropy:.3f` with the sum of losses and at
 # {result}`15_photographs.trials.miou.the same, weighted:.3f` with the weighted sum. By
 # {doc}`11_seeds`, what lies close together may come out the other way with another seed.
+# Hold the first two of these against the fifth question of {doc}`12_questions`: what an
+# augmentation is worth depends on the pictures, and is cheap to try.
 #
 # Short runs are not fair to augmentation: a network to which no picture comes twice learns
 # more slowly at first, and what that saves it from, knowing the pictures by heart, comes late.

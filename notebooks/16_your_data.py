@@ -161,8 +161,9 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2, classes)
 # proportions: choose a size of the proportions of yours, at which the thinnest thing is still
 # a few pixels wide. {doc}`14_resolution` tells what a size costs, and what it costs to learn from
 # parts of large pictures, by `--crop`, in place of smaller ones. If left and right
-# are alike in yours, add `--augment mirror`: each picture is then mirrored at random when it is
-# shown, which helps where there are few. {doc}`15_photographs` has a recipe for photographs.
+# are alike in yours, try `--augment mirror`: pictures are then mirrored at random whenever they
+# are shown, so that few of them go further. {doc}`15_photographs` does so, and has a recipe for
+# photographs; {doc}`12_questions` shows what it can cost.
 #
 # Here we take fewer epochs and a rate of 0.002; on the command line these are `--epochs` and
 # `--learning-rate`. Which class is found best?
