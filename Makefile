@@ -38,7 +38,8 @@ site: .venv-site/installed ## Build the published book from what git holds: no t
 	@echo "open $(CURDIR)/_build/html/index.html"
 
 reproduce: $(STAMP) ## Execute everything again and hold it against the published numbers
-	@rm -rf _build/$(PUBLISHED)/stamps
+	@# The runs as well: a finished one would not be trained again.
+	@rm -rf _build/$(PUBLISHED)/stamps _build/$(PUBLISHED)/runs
 	$(BIN)/python -m unet_tutorial notebooks --profile $(PUBLISHED) --studies
 	$(BIN)/python -m unet_tutorial compare --profile $(PUBLISHED)
 

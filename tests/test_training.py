@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from tests.conftest import TINY
 from unet_tutorial import training
@@ -28,6 +29,7 @@ from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import locked
 from unet_tutorial.losses import DiceLoss
+from unet_tutorial.models.resnet_unet import ResNet34UNet
 from unet_tutorial.models.unet import UNet
 from unet_tutorial.runs import Config, Run, load_run, load_weights
 from unet_tutorial.training import evaluate, fit, make_schedule, median_weights
@@ -118,6 +120,44 @@ def test_a_run_is_not_overwritten_unless_asked(town: Path, tmp_path: Path) -> No
         fit(once, town, tmp_path / "run")
     fit(once, town, tmp_path / "run", overwrite=True)
     assert (tmp_path / "run/history.csv").read_bytes() == before
+
+
+def test_the_same_run_is_not_trained_again(town: Path, tmp_path: Path) -> None:
+    told: list[list[dict]] = [[], [], []]
+    trained: list[int] = []
+
+    def train(config: Config, rows: list[dict]) -> Run:
+        return fit(
+            config,
+            town,
+            tmp_path / "run",
+            overwrite=True,
+            on_batch=lambda done, total: trained.append(done),
+            on_epoch=rows.append,
+        )
+
+    first = train(TINY, told[0])
+    batches_of_one = len(trained)
+    again = train(TINY, told[1])
+    assert len(trained) == batches_of_one > 0
+    assert told[1] == told[0]  # a page shows the same lines
+    assert again.manifest == first.manifest
+    train(replace(TINY, learning_rate=0.1), told[2])
+    assert len(trained) == 2 * batches_of_one
+
+
+def test_a_run_from_other_weights_is_another_run(town: Path, tmp_path: Path) -> None:
+    file = tmp_path / "encoder.safetensors"
+    config = Config(
+        "resnet34", (64, 64), epochs=1, batch_size=16, encoder_weights=str(file)
+    )
+    losses = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_file(ResNet34UNet().network.encoder.state_dict(), file)
+        run = fit(config, town, tmp_path / "run", overwrite=True)
+        losses.append(run.history["train_loss"].iloc[0])
+    assert losses[0] != losses[1]
 
 
 def test_an_unfinished_run_of_another_precision_is_named(

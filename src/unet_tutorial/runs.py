@@ -156,6 +156,13 @@ def unfinished_config(folder: Path) -> dict[str, Any]:
     return dict(read_json(setup).get("config", {}))
 
 
+def is_finished(folder: Path, setup: dict[str, Any]) -> bool:
+    """Whether a folder holds a finished run of this very setup."""
+    if not (folder / MANIFEST).exists() or not (folder / SETUP).exists():
+        return False
+    return bool(read_json(folder / SETUP) == _as_read(setup))
+
+
 def begin_run(
     folder: Path, setup: dict[str, Any], overwrite: bool
 ) -> dict[str, Any] | None:
@@ -176,7 +183,7 @@ def begin_run(
     """
     # Again: another process may have finished a run here in the meantime.
     check_run_folder(folder, overwrite)
-    setup = json.loads(json.dumps(setup))  # as it will be read
+    setup = _as_read(setup)
     if (folder / SETUP).exists() and not (folder / MANIFEST).exists():
         known = read_json(folder / SETUP)
         if known == setup:
@@ -201,6 +208,11 @@ def begin_run(
         ) from error
     write_json(folder / SETUP, setup)
     return None
+
+
+def _as_read(setup: dict[str, Any]) -> dict[str, Any]:
+    """As a setup is read from its file: with lists for tuples."""
+    return dict(json.loads(json.dumps(setup)))
 
 
 def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:

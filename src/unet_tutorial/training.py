@@ -34,7 +34,7 @@ from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.pairs import join_digests
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
-from unet_tutorial.files import locked
+from unet_tutorial.files import digest_files, locked
 from unet_tutorial.losses import LOSS_NAMES, is_shared, make_loss
 from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.models import MODEL_NAMES, build_model
@@ -49,6 +49,7 @@ from unet_tutorial.runs import (
     check_run_folder,
     code_digest,
     finish_run,
+    is_finished,
     load_run,
     provenance,
     save_checkpoint,
@@ -414,7 +415,8 @@ def fit(
         data_dir: a folder or a description, as
             :func:`unet_tutorial.data.description.read_description` takes it.
         run_dir: a new folder, or that of the same run, unfinished.
-        overwrite: replace another run that is there.
+        overwrite: replace another run that is there. The very same one, if it is
+            finished, is not trained again.
         skip_bad: leave out pairs with a fault, and say in the manifest which, instead
             of stopping.
         on_pair: called with the number of pairs decoded and their total, after each,
@@ -457,8 +459,12 @@ def fit(
     state = setup(config, len(classes), len(train), fabric)
 
     origin = provenance()  # the code may change while it trains
+    weights_file = Path(config.encoder_weights)
     about = {
         "config": asdict(config),
+        "encoder_weights_digest": (
+            digest_files([weights_file]) if weights_file.is_file() else None
+        ),
         "classes": asdict(classes),
         "data": {
             "name": data.name,
@@ -477,16 +483,24 @@ def fit(
     with ExitStack() as stack:
         saved: dict[str, Any] | None = None
         refused: UserError | None = None
+        done = False
         if fabric.is_global_zero:
             try:
                 stack.enter_context(locked(run_dir, wait=False))
-                saved = begin_run(run_dir, about, overwrite)
+                done = overwrite and is_finished(run_dir, about)
+                saved = None if done else begin_run(run_dir, about, overwrite)
             except UserError as error:
                 refused = error
         # All processes stop, not only the one that looked: the others would wait.
-        saved, refused = fabric.broadcast((saved, refused))
+        saved, refused, done = fabric.broadcast((saved, refused, done))
         if refused is not None:
             raise refused
+        if done:
+            run = load_run(run_dir)
+            kept: list[Any] = run.history.to_dict("records")
+            for each in kept if fabric.is_global_zero else []:
+                on_epoch(each)
+            return run
         state.restore(saved)
         if fabric.is_global_zero:
             _keep(run_dir, state, config)
