@@ -24,7 +24,7 @@ def test_no_curve_is_left_out() -> None:
     figure = plot_curve([1, 2], {name: [0, 1] for name in names}, "x", "y")
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert [line.get_label() for line in figure.axes[0].lines] == names
-    assert len(looks) == 5  # more than five cannot be told apart, but are there
+    assert len(looks) == 6  # more than six cannot be told apart, but are there
     plt.close(figure)
     row = {"epoch": [1], "train_loss": [1], "val_loss": [1], "val_miou": [0]}
     figure = plot_losses({name: pd.DataFrame(row) for name in names})
