@@ -7,7 +7,7 @@
 #     needs: []
 #     study: true
 #     data: second_data
-#     seconds: {ci: 15, laptop: 3700, full: 7200}
+#     seconds: {ci: 15, laptop: 5200, full: 7200}
 # ---
 
 # %% [markdown]
@@ -28,7 +28,8 @@ trial_epochs = 15  # times through the training pictures in each trial
 photo_size = [192, 256]  # height and width in the long runs
 photo_epochs = 80  # times through the training pictures in the long runs
 photo_batch = 4  # pictures per step
-base_channels = 16  # width of the first block of the network from scratch
+photo_channels = 32  # width of the network from scratch in its long run
+base_channels = 16  # width of the network from scratch in the trials
 learning_rate = 0.0005  # of Adam, as in the report; at its highest twice as much here
 seed = 0  # decides weights, order and augmentation
 
@@ -222,7 +223,10 @@ figure = plots.plot_curve(
 #
 # The long runs take the recipe that ended best: *{result}`15_photographs.trials.chosen`*. That
 # choice was made with one network on small pictures, and need not hold for the other. Both
-# networks start from random weights and have {result}`15_photographs.epochs` epochs.
+# networks start from random weights and have {result}`15_photographs.epochs` epochs. The first
+# block of the network from scratch has {result}`15_photographs.channels` channels here, since
+# {doc}`12_questions` found that width pays; a step takes it about as long as the ResNet34
+# network.
 #
 # The long runs see {result}`15_photographs.height` x {result}`15_photographs.width` pixels. In
 # the time of one epoch at twice the height and width a network has about four at this size.
@@ -236,7 +240,12 @@ figure = plots.plot_curve(
 from unet_tutorial.models import MODEL_NAMES
 
 chosen = max(trials, key=lambda name: ends[name]["val_miou"])
-recipe = replace(trials[chosen], size=tuple(photo_size), epochs=photo_epochs)
+recipe = replace(
+    trials[chosen],
+    size=tuple(photo_size),
+    epochs=photo_epochs,
+    base_channels=photo_channels,
+)
 runs = {
     model: fit(
         replace(recipe, model=model),
@@ -338,13 +347,13 @@ figure = plots.plot_confusion(
 #   --split val --out scores.json
 # ```
 #
-# The other network is `--model scratch`, without `--encoder-weights`. For the other losses add
-# `--loss both`, and `--class-weights median` for the weights. Leave out
+# The other network is `--model scratch --base-channels 32`, without `--encoder-weights`. For
+# the other losses add `--loss both`, and `--class-weights median` for the weights. Leave out
 # `--encoder-weights none` to start from ImageNet weights where they can be had; what these
 # gain on photographs this book has not measured. Leave out `--split val` for a set with a test
 # part. On a GPU take `--size 360x480 --epochs 200 --batch-size 8`, and see whether
-# `--augment full` pays in runs as long. What a size
-# costs, and what it is to learn from parts, is the subject of {doc}`14_resolution`.
+# `--augment full` pays in runs as long. What a size costs, and what it is to learn from parts,
+# is the subject of {doc}`14_resolution`.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -360,6 +369,7 @@ save_results(
     width=photo_size[1],
     epochs=photo_epochs,
     batch=photo_batch,
+    channels=photo_channels,
     judged=judged,
     trials={
         "epochs": trial_epochs,
