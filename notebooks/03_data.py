@@ -143,7 +143,7 @@ figure = plots.plot_class_shares(pd.Series(shares, LYFT.names))
 #
 # ```{literalinclude} ../src/unet_tutorial/data/split.py
 # :start-at: BLOCK = 10
-# :end-before: def split_pairs
+# :end-at: GUARD = 3
 # ```
 
 # %%

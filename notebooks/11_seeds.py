@@ -38,7 +38,9 @@ real_dir = "data/lyft"  # the real Lyft data, if they are there
 #
 # In {doc}`09_comparison` each network was trained once, as the report did it. Here each is
 # trained {result}`11_seeds.seeds` times with the same recipe, from other initial weights
-# and in another order each time.
+# and in another order each time. The first seed is the one of that chapter: its run from
+# scratch comes out once more here, and so does that of the ResNet34 if it had random weights
+# there. Only the other seeds are new.
 #
 # Data, split, epochs, batches, loss, learning rate and augmentation are the same for both
 # networks. The same seed shows both the same pictures in the same order; their initial
@@ -213,9 +215,10 @@ figure = plots.plot_per_class(per_class)
 # ## Some pictures and the worst
 #
 # The answers are those of the first seed. The first three rows are evenly spaced test
-# pictures, the last three those with the most wrong pixels.
+# pictures, the last three those with the most wrong pixels. A picture that is both stands there
+# twice.
 
-# %% mystnb={"image": {"alt": "Six test pictures in rows, three evenly spaced and the three with the most wrong pixels, each with its true mask and the answers of both networks."}, "figure": {"caption": "Three test pictures, evenly spaced, and the three with the most wrong pixels: mask and both answers. Both networks started from random weights.", "name": "fig-seeds-pictures"}}
+# %% mystnb={"image": {"alt": "Six rows of test pictures, three evenly spaced and the three with the most wrong pixels, each with its true mask and the answers of both networks."}, "figure": {"caption": "Three test pictures, evenly spaced, and the three with the most wrong pixels: mask and both answers. Both networks started from random weights.", "name": "fig-seeds-pictures"}}
 first = {model: predictors[model, seeds[0]] for model in MODEL_NAMES}
 
 
@@ -353,9 +356,9 @@ figure = plots.plot_per_class(
 )
 
 # %% [markdown]
-# Lines, signs and poles should gain from a larger picture. Do they, in both networks? The
-# ResNet34 has more to gain than the other: its deepest features have a thirty-second of the
-# height and width, and little is left there of a small picture.
+# Lines, signs and poles should gain from a larger picture, and the ResNet34 more than the other
+# network: its deepest features have a thirty-second of the height and width, and little is left
+# there of a small picture. Is it so? Look at these classes one by one, and at the mIoU.
 #
 # {doc}`14_resolution` asks what is lost to the size itself.
 #
@@ -392,10 +395,10 @@ else:
     print("no real frames at hand, or the networks were trained on them")
 
 # %% [markdown]
-# If there is a table, its rows with *further* are one run each. Hold the order of its rows
-# against that in the town. Where it turns round, what was gained there is knowledge of the
+# If there is a table, its rows with *further* are one run each. See for each network whether what
+# it gained in the town is gained here as well. Where it is not, the gain may be knowledge of the
 # rendered town and not of streets. A few frames do not hold every class, so that these scores
-# are a hint and no more.
+# are a hint, and small differences not even that.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results

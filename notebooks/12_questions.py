@@ -156,7 +156,7 @@ figure = plots.plot_per_class(class_scores({"with skips": usual, "without skips"
 #
 # Dice as in the report, the cross-entropy, or their sum {cite}`isensee2021`:
 
-# %% mystnb={"image": {"alt": "Points of the test mIoU for three losses, Dice, cross-entropy and their sum, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three losses; a point for each seed.", "name": "fig-which-loss"}}
+# %% mystnb={"image": {"alt": "Points of the test mIoU for three losses, Dice, cross-entropy and their sum, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three losses: the large points are the means, the small ones the seeds. Where no small point shows, the seeds lie behind the mean.", "name": "fig-which-loss"}}
 losses = pd.concat(
     [
         scores_of(replace(base, loss=name)).assign(loss=name)
@@ -169,7 +169,9 @@ figure = plots.plot_choices(losses, "loss", "loss")
 # %% [markdown]
 # The Dice loss alone reaches {result}`12_questions.losses.dice.mean:.3f` in these few epochs,
 # the cross-entropy {result}`12_questions.losses.cross-entropy.mean:.3f`, both together
-# {result}`12_questions.losses.both.mean:.3f`. Two things pull here. The Dice loss gives a rare
+# {result}`12_questions.losses.both.mean:.3f`, between
+# {result}`12_questions.losses.both.lowest:.3f` and {result}`12_questions.losses.both.highest:.3f`.
+# Hold what lies between two losses against that distance. Two things pull here. The Dice loss gives a rare
 # class as much say as a frequent one, which is what the mIoU asks for; the cross-entropy
 # counts pixels. But a class that is never answered has hardly a gradient in the Dice loss,
 # and is discovered late; in the cross-entropy every pixel has one from the start.
@@ -179,7 +181,7 @@ figure = plots.plot_choices(losses, "loss", "loss")
 # The first block has this width, and each step down doubles it. Twice the width is about four
 # times the weights.
 
-# %% mystnb={"image": {"alt": "Points of the test mIoU for three widths of the first block, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three widths of the first block; a point for each seed.", "name": "fig-width"}}
+# %% mystnb={"image": {"alt": "Points of the test mIoU for three widths of the first block, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three widths of the first block: the large points are the means, the small ones the seeds. Where no small point shows, the seeds lie behind the mean.", "name": "fig-width"}}
 half, double = base_channels // 2, base_channels * 2
 widths = pd.concat(
     [
@@ -205,7 +207,7 @@ widths.groupby("width")[["parameters", "seconds", "miou"]].mean().round(3)
 # An eighth, a quarter, half and all of the training pictures. Fewer pictures are shown more
 # often, so that all runs have the same number of steps.
 
-# %% mystnb={"image": {"alt": "Points of the test mIoU for four numbers of training pictures, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU by the number of training pictures, with the same number of steps; a point for each seed.", "name": "fig-how-much"}}
+# %% mystnb={"image": {"alt": "Points of the test mIoU for four numbers of training pictures, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU by the number of training pictures, with the same number of steps: the large points are the means, the small ones the seeds. Where no small point shows, the seeds lie behind the mean.", "name": "fig-how-much"}}
 amounts = pd.concat(
     [
         scores_of(base, images=len(train) // share).assign(images=len(train) // share)
@@ -250,11 +252,14 @@ pd.concat([rows.assign(pictures=name) for name, rows in changes.items()]).set_in
 # {result}`12_questions.changes.mirrored.sidewalks:.3f`. The mIoU, in which roads are one class of
 # many, goes from {result}`12_questions.changes.as they are.mean:.3f` to
 # {result}`12_questions.changes.mirrored.mean:.3f`, and to
-# {result}`12_questions.changes.augmented in full.mean:.3f` in full.
+# {result}`12_questions.changes.augmented in full.mean:.3f` in full. Mind the rule from the
+# beginning, for each column by itself: how far apart are two seeds in the table, and how far
+# two choices?
 #
 # Runs as short as these are hard on augmentation: what it saves a network from, knowing the
-# pictures by heart, comes late. But which side is which stays hidden, however long the run.
-# Ask of every augmentation what the network could have known without it.
+# pictures by heart, comes late. A network that sees mirrored streets cannot know beforehand
+# which side is which, and must see it in each picture. Whether a longer run learns that is not
+# asked here. Ask of every augmentation what the network could have known without it.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -343,8 +348,9 @@ for name, rows in (("all", usual), ("all but the first", one_cut), ("none", cut)
 
 # %% [markdown]
 # Its own share is the fall from the first line to the second, over that from the first to the
-# third. A fall that is smaller than the distance between two seeds cannot be told from 0: then
-# the other skips together stand in for the first one.
+# third. By the rule of this chapter a fall below the largest distance between seeds is no
+# evidence. Then these runs do not tell whether the other skips together stand in for the first
+# one; more seeds would.
 #
 # ```{solution-end}
 # ```

@@ -225,7 +225,9 @@ table.round(3)
 # Vehicle IoU counts the hood of the camera's own car, and vehicle F2 does not: where F2 is near
 # 0, the other cars are missed; where F2 is high and the IoU is not, it is the hood.
 #
-# Which classes gain from the parts, and which lose?
+# The minutes include the validation after each epoch, which for parts is on whole pictures.
+#
+# Does any class gain from the parts? And which lose most?
 
 # %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for the network from scratch, trained on smaller pictures, on parts, and on whole pictures at their own size."}, "figure": {"caption": "IoU of each class on the test pictures: the U-Net from scratch, trained on smaller pictures, on parts of the same number of pixels, and on whole pictures at their own size.", "name": "fig-resolution-classes"}}
 per_class = pd.DataFrame(
@@ -243,11 +245,10 @@ figure = plots.plot_per_class(per_class)
 # {result}`14_resolution.scores.parts.sidewalk IoU:.3f` and
 # {result}`14_resolution.scores.own size.sidewalk IoU:.3f`.
 #
-# What parts and own size both gain over smaller pictures may come from the size of things. Look
-# whether that holds for poles and signs, or whether these lose more by what parts lack. What
-# own size has and parts lack comes from the whole picture: what surrounds a thing, where in the
-# picture it stands (a part at a random place seldom shows the hood), and more pixels in each
-# step. These runs cannot tell the three apart.
+# A class that gains both from parts and from own size would gain from the size of things. One
+# that gains from own size alone needs more than that. Parts lack the whole picture: what
+# surrounds a thing, where in the picture it stands (many parts show no hood), and pixels in
+# each step. These runs cannot tell the three apart.
 #
 # A larger picture has its price for the network, too. The field that a logit depends on
 # ({doc}`04_unet`) stays as it is, and covers less of the street the more pixels that has. It
@@ -331,9 +332,10 @@ for pixels in range(3):
     print(f"moved by {pixels}: mIoU {confusion.miou():.3f}")
 
 # %% [markdown]
-# If the picture is reduced by the factor $s$, the upper left of the pixels that a small one
-# stands for lies $(s-1)/2$ pixels beside their middle, and so does the answer. The number is
-# highest for the whole number of pixels nearest to that.
+# If the picture is reduced by a whole factor $s$, the upper left of the pixels that a small one
+# stands for lies $(s-1)/2$ pixels beside their middle, and so does the answer. By another factor
+# it is a little more, since the place is rounded down: for $s = 2.5$ it is 0.75 and 1.25 pixels
+# in turn. The number is highest for the whole number of pixels nearest to the mean of that.
 #
 # ```{solution-end}
 # ```

@@ -131,9 +131,9 @@ figure = plots.plot_grid(
 # it: over many versions of a ramp, picture and mask must not lie apart in the mean.
 #
 # A street that is mirrored or a little darker is still a street, though {doc}`12_questions`
-# shows what mirroring costs where traffic keeps to one side. Whether it costs or pays in
-# photographs, the trials below tell. Other pictures allow other changes: aerial ones can be
-# turned any way, handwriting must not be mirrored.
+# asks what mirroring costs where traffic keeps to one side. The trials below try it on
+# photographs. Other pictures allow other changes: aerial ones can be turned any way,
+# handwriting must not be mirrored.
 #
 # ## Which recipe?
 #
@@ -155,11 +155,11 @@ figure = plots.plot_grid(
 #
 # The first recipe is the report's, as in the chapters before: pictures are shown as they are,
 # the loss is Dice, and the learning rate stays the same. The second mirrors the pictures at
-# random. The third, *cosine*, adds another learning rate to that: it rises in the first
-# twentieth of the steps to twice the report's and then falls to 0 along a cosine, so that no
-# late step throws the network back. The other three change one more thing of the third each:
-# the rest of the augmentation is added, the sum of Dice and cross-entropy takes the place of
-# Dice, or that sum does and has weights for the classes. Which ends highest?
+# random. The third, *cosine*, changes two things that belong together: the learning rate rises
+# in the first twentieth of the steps to twice the report's, and then falls to 0 along a cosine,
+# so that no late step throws the network back. The next two change one more thing of the third
+# each: the rest of the augmentation is added, or the sum of Dice and cross-entropy takes the
+# place of Dice. The last adds weights for the classes to that sum. Which ends highest?
 
 # %%
 from dataclasses import replace
@@ -212,8 +212,8 @@ figure = plots.plot_curve(
 # {result}`15_photographs.trials.miou.Dice and cross-entropy:.3f` with the sum of losses and at
 # {result}`15_photographs.trials.miou.the same, weighted:.3f` with the weighted sum. By
 # {doc}`11_seeds`, what lies close together may come out the other way with another seed.
-# Hold the first two of these against the fifth question of {doc}`12_questions`: what an
-# augmentation is worth depends on the pictures, and is cheap to try.
+# Nor is one epoch like the next: where the learning rate stays the same, as in the first two,
+# curves jump and cross. Do these two lie apart, or do only their ends?
 #
 # Short runs are not fair to augmentation: a network to which no picture comes twice learns
 # more slowly at first, and what that saves it from, knowing the pictures by heart, comes late.
@@ -302,11 +302,11 @@ pd.DataFrame(
 # From scratch the mIoU is {result}`15_photographs.scratch.miou:.3f`, with the ResNet34 network
 # {result}`15_photographs.resnet34.miou:.3f`. One run each.
 #
-# Two others for a comparison, if the set is CamVid, both trained from random weights at the
-# full size of the pictures: a U-Net of the original width, with weighted classes, has
-# {result}`15_photographs.others.unet:.3f` on the same validation part {cite}`openvino2021`, and
-# FC-DenseNet103 {cite}`jegou2017` has {result}`15_photographs.others.densenet:.3f` on the test
-# part.
+# Two others for a comparison, if the set is CamVid, both from random weights. A U-Net of the
+# original width, with weighted classes, trained at about the full size of the pictures, has
+# {result}`15_photographs.others.unet:.3f` on the same validation part {cite}`openvino2021`.
+# FC-DenseNet103 {cite}`jegou2017`, trained on parts of the pictures and then on whole ones, has
+# {result}`15_photographs.others.densenet:.3f` on the test part.
 #
 # Mind what CamVid's validation part is: one stretch of a drive, of which the training part
 # has the frames just before and just after. {doc}`03_data` has shown what that does to a score.
