@@ -6,3 +6,8 @@ class UserError(Exception):
 
     The command line prints its message without a traceback and exits with 1.
     """
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what somebody else's error says, for one of ours."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -18,10 +18,11 @@ from torchvision.transforms import v2
 
 from unet_tutorial.classes import Classes
 from unet_tutorial.data.batches import to_network
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import UserError, reason_of
 from unet_tutorial.files import whole_file
+from unet_tutorial.models import build_model
 from unet_tutorial.prediction import Predictor, target_of
-from unet_tutorial.runs import Run, load_run
+from unet_tutorial.runs import Run, load_run, load_weights
 
 FORMATS = (".onnx", ".pt2")
 # Where a file keeps what it says about itself.
@@ -63,16 +64,19 @@ def export_run(run: Run, out: Path) -> float:
     """
     if out.suffix not in FORMATS:
         raise UserError(f"{out}: must end in {' or '.join(FORMATS)}")
-    network = _FromPixels(Predictor(run, "cpu").model).eval()
+    config = run.config
+    model = build_model(config.model, len(run.classes), config.base_channels)
+    load_weights(run.folder, model, run.weights)
+    network = _FromPixels(model).eval()
     chance = torch.Generator().manual_seed(0)
     # Two, since torch takes a single one for a size that is always 1.
     image = torch.randint(
-        256, (2, 3, *run.config.size), dtype=torch.uint8, generator=chance
+        256, (2, 3, *config.size), dtype=torch.uint8, generator=chance
     )
     about = {
-        "size": run.config.size,
+        "size": config.size,
         "classes": asdict(run.classes),
-        "target": run.config.target,
+        "target": config.target,
     }
     other = FORMATS[1 - FORMATS.index(out.suffix)]
     with torch.inference_mode():
@@ -87,7 +91,7 @@ def export_run(run: Run, out: Path) -> float:
             raise
         except Exception as error:  # each exporter has errors of its own
             raise UserError(
-                f"{out}: cannot be exported ({_reason(error)}); try {other}"
+                f"{out}: cannot be exported ({reason_of(error)}); try {other}"
             ) from error
         if not difference <= TOLERANCE * max(float(expected.abs().max()), 1):
             raise UserError(
@@ -95,10 +99,6 @@ def export_run(run: Run, out: Path) -> float:
                 f"{difference:.3g}; nothing was written, try {other}"
             )
     return difference
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _write_onnx(network: nn.Module, image: Tensor, about: str, path: Path) -> None:
@@ -193,8 +193,8 @@ class ExportedPredictor(Predictor):
             raise
         except Exception as error:  # each runtime has errors of its own
             raise UserError(
-                f"{path}: is no network that 'export' wrote ({_reason(error)}); export "
-                "the run again"
+                f"{path}: is no network that 'export' wrote ({reason_of(error)}); "
+                "export the run again"
             ) from error
         self.device = torch.device("cpu")
 
