@@ -168,7 +168,7 @@ def test_check_prints_a_line_for_each_fault(tmp_path: Path, town: Path) -> None:
         ),
         (
             ["train", "--data", "TOWN", "--model", "scratch", "--out", "RUN"],
-            "already holds",
+            "holds a run of another setup",
         ),
         (["data", "make", "--out", "TOWN"], "already holds something else"),
         (["data", "fetch", "kitti", "--out", "o"], "'kitti' is not known"),
@@ -319,5 +319,8 @@ def test_a_run_that_goes_on_starts_from_the_weights_that_it_had(
     result = call(*again)
     assert result.exit_code == 0, result.output
     assert "random weights" in result.stdout
+    result = call(*again)
+    assert result.exit_code == 0, result.output
+    assert "had finished before, and nothing was trained" in result.stdout
     # Nor is it asked for a run that may not be written.
-    assert "already holds a run" in error_of(call(*again))
+    assert "holds a run of another setup" in error_of(call(*again, "--epochs", 2))

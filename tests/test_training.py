@@ -109,7 +109,7 @@ def test_a_run_is_not_overwritten_unless_asked(town: Path, tmp_path: Path) -> No
     once = replace(TINY, epochs=1)
     fit(once, town, tmp_path / "run")
     before = (tmp_path / "run/history.csv").read_bytes()
-    with pytest.raises(UserError, match="already holds a run"):
+    with pytest.raises(UserError, match=r"a run of .* \(seed: 0 there, 5 here\)"):
         fit(replace(once, seed=5), town, tmp_path / "run")
     assert (tmp_path / "run/history.csv").read_bytes() == before
     fit(replace(once, seed=5), town, tmp_path / "run", overwrite=True)
@@ -233,6 +233,7 @@ def test_a_damaged_run_is_named(tiny_run: Run, tmp_path: Path) -> None:
         ({"clip": 0.0}, "clip is 0.0"),
         ({"keep_every": -1}, "keep_every is -1"),
         ({"label_smoothing": 2.0}, "label_smoothing is 2.0"),
+        ({"seed": 2**63}, "seed is 9223372036854775808"),
         ({"label_smoothing": 0.1}, "takes neither class weights nor label smoothing"),
         (
             {"model": "resnet34", "size": (64, 64), "encoder_weights": "missing.st"},
@@ -382,6 +383,18 @@ def test_a_run_killed_in_the_middle_of_its_work_ends_as_if_it_had_not_been(
     assert_same_run(fit(config, town, tmp_path / "run").folder, whole.folder)
 
 
+def test_a_run_killed_when_it_had_just_finished_is_kept(
+    town: Path, tmp_path: Path
+) -> None:
+    whole = fit(TINY, town, tmp_path / "whole")
+    shutil.copytree(whole.folder, tmp_path / "run")
+    (tmp_path / "run/checkpoint.pt").touch()  # removed after the manifest is written
+    trained: list[int] = []
+    fit(TINY, town, tmp_path / "run", on_batch=lambda done, total: trained.append(done))
+    assert not trained
+    assert_same_run(tmp_path / "run", whole.folder)
+
+
 def test_two_calls_for_one_folder_do_not_mix(town: Path, tmp_path: Path) -> None:
     left = tmp_path / "run/.best.safetensors.1.tmp"
 
@@ -401,13 +414,35 @@ def test_a_run_that_another_call_has_just_finished_is_kept(
 ) -> None:
     def finish_meanwhile(precision: str) -> Any:
         monkeypatch.undo()
-        fit(TINY, town, tmp_path / "run")
+        fit(replace(TINY, seed=5), town, tmp_path / "run")
         return training.make_fabric(precision)
 
     monkeypatch.setattr(training, "make_fabric", finish_meanwhile)
-    with pytest.raises(UserError, match="already holds a run"):
+    with pytest.raises(UserError, match="a run of another setup"):
         fit(TINY, town, tmp_path / "run")
-    assert len(load_run(tmp_path / "run").history) == TINY.epochs
+    assert load_run(tmp_path / "run").config.seed == 5
+
+
+def test_a_run_goes_on_in_the_precision_it_began_with(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(row: dict) -> None:
+        raise Stopped
+
+    auto = replace(TINY, precision="auto")
+    probe = "unet_tutorial.precision._probe"
+    for cache, faster in (("a", "bf16-mixed"), ("b", "32-true")):
+        # As on two machines, each with a verdict of its own.
+        monkeypatch.setattr(
+            "platformdirs.user_cache_path",
+            lambda name, cache=cache: tmp_path / cache,
+        )
+        monkeypatch.setattr(probe, lambda faster=faster: faster)
+        if cache == "a":
+            with pytest.raises(Stopped):
+                fit(auto, town, tmp_path / "run", on_epoch=stop)
+    assert fit(auto, town, tmp_path / "run").manifest["precision"] == "bf16-mixed"
+    assert fit(auto, town, tmp_path / "new").manifest["precision"] == "32-true"
 
 
 def test_a_run_does_not_go_on_with_other_parts_of_the_same_data(
@@ -475,16 +510,46 @@ def test_a_checkpoint_that_brings_code_is_refused(town: Path, tmp_path: Path) ->
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_full_disk_is_told_in_a_line(
-    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello world\n",
+        b"",
+        {"a": 1},
+        [1],
+        {"model": {}, "optimizer": {}, "schedule": {}, "history": [], "seconds": 0},
+    ],
+)
+def test_a_checkpoint_of_something_else_is_told_in_a_line(
+    content: Any, town: Path, tmp_path: Path
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def stop(row: dict) -> None:
+        raise Stopped
 
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
-        with pytest.raises(UserError, match=r"checkpoint\.pt: .*No space left"):
+    with pytest.raises(Stopped):
+        fit(TINY, town, tmp_path / "run", on_epoch=stop)
+    path = tmp_path / "run/checkpoint.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(UserError, match=r"checkpoint\.pt: [^\n]+ start anew$"):
+        fit(TINY, town, tmp_path / "run")
+    (tmp_path / "run/setup.json").write_text('{"config": 1}')
+    with pytest.raises(UserError, match=r"setup\.json: holds no setup"):
+        fit(TINY, town, tmp_path / "run")
+
+
+def test_a_full_disk_is_told_in_a_line(town: Path, tmp_path: Path) -> None:
+    fit(TINY, town, tmp_path / "whole")  # what is kept for all runs is written now
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Files larger than this cannot be written; the checkpoint is the first.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"checkpoint\.pt: cannot be written"):
             fit(TINY, town, tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not (tmp_path / "run/checkpoint.pt").exists()
     assert len(fit(TINY, town, tmp_path / "run").history) == 2
 

@@ -262,13 +262,14 @@ def train(
 ) -> None:
     """Train on the train split; a call that was stopped goes on when repeated."""
     from unet_tutorial.models.resnet_unet import available_encoder_weights
-    from unet_tutorial.runs import Config, check_run_folder, unfinished_config
+    from unet_tutorial.runs import Config, begun_setup, check_run_folder
     from unet_tutorial.training import epoch_line, fit
 
     if encoder_weights is None:
         check_run_folder(out, overwrite=False)  # before the hub is asked
-        encoder_weights = unfinished_config(out).get("encoder_weights", "none")
-        if model == "resnet34" and not unfinished_config(out):
+        begun = begun_setup(out).get("config", {})
+        encoder_weights = begun.get("encoder_weights", "none")
+        if model == "resnet34" and not begun:
             encoder_weights = available_encoder_weights("imagenet")
             if encoder_weights == "none":
                 console.print("ImageNet weights cannot be had", style="yellow")
@@ -336,6 +337,8 @@ def train(
             raise
     for fault in run.manifest["data"]["skipped"]:
         console.print(f"left out: {fault}", style="yellow")
+    if not first:
+        console.print("the run had finished before, and nothing was trained")
     console.print(f"run in {out}, best epoch {run.manifest['best_epoch']}")
 
 

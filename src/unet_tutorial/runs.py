@@ -1,9 +1,10 @@
 """What a run leaves behind: its folder, and where its numbers came from."""
 
+import io
 import json
-import pickle
 import platform
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from unet_tutorial.classes import Classes
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import UserError, reason_of
 from unet_tutorial.files import digest_files, read_json, whole_file, write_json
 from unet_tutorial.source import source_state
 
@@ -118,28 +119,36 @@ class Run:
         }
 
 
-def check_run_folder(folder: Path, overwrite: bool) -> None:
+def check_run_folder(
+    folder: Path, overwrite: bool, config: Config | None = None
+) -> None:
     """See that a run may be written to a folder, before any work is done for it.
 
     Raises:
-        UserError: if the folder holds a finished run or parts of an unknown one that
-            are not to be overwritten, or anything else.
+        UserError: if the folder cannot be read, or holds what is not to be overwritten:
+            a run of another configuration, parts of an unknown one, or anything else.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: is a file; choose another folder for the run")
-    if not folder.is_dir():
-        return
-    known = overwrite or (folder / SETUP).exists() or (folder / MANIFEST).exists()
-    for path in folder.iterdir():
-        if not _is_ours(path) or not (known or path.suffix == ".tmp"):
-            raise UserError(
-                f"{folder}: holds something else than a run, as {path.name}; choose "
-                "another folder"
-            )
-    if not overwrite and (folder / MANIFEST).exists():
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder}: is a file; choose another folder for the run")
+        if not folder.is_dir():
+            return
+        known = overwrite or (folder / SETUP).exists() or (folder / MANIFEST).exists()
+        for path in folder.iterdir():
+            if not _is_ours(path) or not (known or path.suffix == ".tmp"):
+                raise UserError(
+                    f"{folder}: holds something else than a run, as {path.name}; "
+                    "choose another folder"
+                )
+    except OSError as error:
         raise UserError(
-            f"{folder}: already holds a run; choose another folder or delete it"
-        )
+            f"{folder}: cannot be read ({error.strerror}); choose another folder"
+        ) from error
+    if config is None or overwrite:
+        return
+    there, here = begun_setup(folder), as_read({"config": asdict(config)})
+    if there and there["config"] != here["config"]:
+        raise _holds_another(folder, there, here)
 
 
 def _is_ours(path: Path) -> bool:
@@ -148,19 +157,25 @@ def _is_ours(path: Path) -> bool:
     return path.name in named or any(map(path.match, (EPOCH.format("*"), ".*.tmp")))
 
 
-def unfinished_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a run that can go on in a folder; empty if there is none."""
-    setup = folder / SETUP
-    if not setup.exists() or (folder / MANIFEST).exists():
+def begun_setup(folder: Path) -> dict[str, Any]:
+    """The setup of the run in a folder, whether it finished or not; empty if none is.
+
+    Raises:
+        UserError: if its file is damaged.
+    """
+    if not (folder / SETUP).exists():
         return {}
-    return dict(read_json(setup).get("config", {}))
+    setup = read_json(folder / SETUP)
+    if not isinstance(setup.get("config"), dict):
+        raise UserError(
+            f"{folder / SETUP}: holds no setup; delete {folder} to start anew"
+        )
+    return setup
 
 
 def is_finished(folder: Path, setup: dict[str, Any]) -> bool:
     """Whether a folder holds a finished run of this very setup."""
-    if not (folder / MANIFEST).exists() or not (folder / SETUP).exists():
-        return False
-    return bool(read_json(folder / SETUP) == _as_read(setup))
+    return (folder / MANIFEST).exists() and begun_setup(folder) == as_read(setup)
 
 
 def begin_run(
@@ -169,7 +184,8 @@ def begin_run(
     """Make a folder for a run, or find where the same run was interrupted.
 
     Args:
-        folder: what :func:`check_run_folder` let pass.
+        folder: what :func:`check_run_folder` let pass, and where the same run has not
+            finished.
         setup: everything that decides the run.
         overwrite: replace another run.
 
@@ -178,30 +194,29 @@ def begin_run(
         nothing to go on from.
 
     Raises:
-        UserError: if an unfinished run of another setup is there and not to be
-            overwritten, or the folder cannot be made.
+        UserError: if a run of another setup is there and not to be overwritten, what
+            was saved of the same one is damaged, or the folder cannot be made.
     """
-    # Again: another process may have finished a run here in the meantime.
+    # Again: another process may have been at work here in the meantime.
     check_run_folder(folder, overwrite)
-    setup = _as_read(setup)
-    if (folder / SETUP).exists() and not (folder / MANIFEST).exists():
-        known = read_json(folder / SETUP)
-        if known == setup:
-            for left_behind in folder.glob(".*.tmp"):
+    setup, finished = as_read(setup), (folder / MANIFEST).exists()
+    there = begun_setup(folder)
+    if there == setup and not finished:
+        for left_behind in folder.glob(".*.tmp"):
+            with suppress(OSError):
                 left_behind.unlink()
-            return _load_checkpoint(folder)
-        if not overwrite:
-            raise UserError(
-                f"{folder}: holds an unfinished run of another setup "
-                f"({_difference(known, setup)}); give that again to go on, choose "
-                "another folder, or delete it"
-            )
+        return _load_checkpoint(folder)
+    if not overwrite and (there or finished):
+        raise _holds_another(folder, there, setup)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # First what says that a run is finished, should this be stopped half-way.
-        (folder / MANIFEST).unlink(missing_ok=True)
+        # Should this be stopped half-way, what is left must not pass for a finished
+        # run, nor for one that can go on, and must still be known as one of ours.
+        for name in (MANIFEST, CHECKPOINT):
+            (folder / name).unlink(missing_ok=True)
         for path in filter(_is_ours, folder.iterdir()):
-            path.unlink()
+            if path.name != SETUP:
+                path.unlink()
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be made ({error.strerror}); choose another folder"
@@ -210,7 +225,19 @@ def begin_run(
     return None
 
 
-def _as_read(setup: dict[str, Any]) -> dict[str, Any]:
+def _holds_another(
+    folder: Path, there: dict[str, Any], here: dict[str, Any]
+) -> UserError:
+    kind, remedy = "an unfinished run", "give that again to go on, "
+    if (folder / MANIFEST).exists():
+        kind, remedy = "a run", ""
+    return UserError(
+        f"{folder}: holds {kind} of another setup ({_difference(there, here)}); "
+        f"{remedy}choose another folder, or delete it"
+    )
+
+
+def as_read(setup: dict[str, Any]) -> dict[str, Any]:
     """As a setup is read from its file: with lists for tuples."""
     return dict(json.loads(json.dumps(setup)))
 
@@ -229,8 +256,11 @@ def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write all that is needed to go on: tensors, numbers and lists, no code."""
+    # By way of memory, for torch's own writer does not say why it could not write.
+    content = io.BytesIO()
+    torch.save(state, content)
     with whole_file(folder / CHECKPOINT) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def _load_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -240,10 +270,10 @@ def _load_checkpoint(folder: Path) -> dict[str, Any] | None:
     try:
         # Only tensors and the like: a file that brings code with it is refused.
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # what is no checkpoint can raise anything
         raise UserError(
-            f"{path}: cannot be read ({reason}); delete {folder} to start anew"
+            f"{path}: cannot be read ({reason_of(error)}); delete {folder} to start "
+            "anew"
         ) from error
 
 
@@ -268,9 +298,8 @@ def load_weights(folder: Path, model: nn.Module, name: str = BEST) -> None:
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"{path}: cannot be loaded ({reason}); train the run again"
+            f"{path}: cannot be loaded ({reason_of(error)}); train the run again"
         ) from error
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from unet_tutorial.data.batches import (
 from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.pairs import join_digests
 from unet_tutorial.data.split import split_pairs
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import UserError, reason_of
 from unet_tutorial.files import digest_files, locked
 from unet_tutorial.losses import LOSS_NAMES, is_shared, make_loss
 from unet_tutorial.metrics import ConfusionMatrix
@@ -41,11 +41,14 @@ from unet_tutorial.models import MODEL_NAMES, build_model
 from unet_tutorial.models.resnet_unet import ResNet34UNet, load_encoder_weights
 from unet_tutorial.precision import PRECISIONS, choose_precision
 from unet_tutorial.runs import (
+    CHECKPOINT,
     EPOCH,
     LAST,
     Config,
     Run,
+    as_read,
     begin_run,
+    begun_setup,
     check_run_folder,
     code_digest,
     finish_run,
@@ -299,7 +302,8 @@ class State:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
-        self.history, self.seconds = saved["history"], saved["seconds"]
+        self.history = [dict(row) for row in saved["history"]]
+        self.seconds = float(saved["seconds"])
 
 
 def learn(
@@ -407,16 +411,16 @@ def fit(
     ``manifest.json`` (everything one needs to know to make the run again).
 
     A run that was stopped, at whatever moment, goes on after its last whole epoch when
-    it is called again, and ends as if it had never been stopped. Two calls for one
-    folder at a time would spoil it: the second is refused.
+    it is called again, and ends as if it had never been stopped. One that has finished
+    is not trained again. Two calls for one folder at a time would spoil it: the second
+    is refused.
 
     Args:
         config: what to train, and how.
         data_dir: a folder or a description, as
             :func:`unet_tutorial.data.description.read_description` takes it.
-        run_dir: a new folder, or that of the same run, unfinished.
-        overwrite: replace another run that is there. The very same one, if it is
-            finished, is not trained again.
+        run_dir: a new folder, or that of the same run.
+        overwrite: replace another run that is there.
         skip_bad: leave out pairs with a fault, and say in the manifest which, instead
             of stopping.
         on_pair: called with the number of pairs decoded and their total, after each,
@@ -430,7 +434,7 @@ def fit(
             process is training into the folder, or the loss is no longer a number.
     """
     _check(config)
-    check_run_folder(run_dir, overwrite)
+    check_run_folder(run_dir, overwrite, config)
     make_augmentation(config.augment, config.size, config.crop)  # refuses what is wrong
     data = open_set(data_dir, config.size, config.target, skip_bad, on_pair)
     classes = data.target.classes
@@ -446,7 +450,7 @@ def fit(
             f"{data_dir}: {len(parts['train'])} pairs to train on cannot be shared by "
             f"{_processes()} processes; start fewer"
         )
-    fabric = make_fabric(config.precision)
+    fabric = make_fabric(_precision(config, run_dir))
     if fabric.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(fabric.device)  # an earlier run's
     train, val = (
@@ -487,8 +491,13 @@ def fit(
         if fabric.is_global_zero:
             try:
                 stack.enter_context(locked(run_dir, wait=False))
-                done = overwrite and is_finished(run_dir, about)
-                saved = None if done else begin_run(run_dir, about, overwrite)
+                done = is_finished(run_dir, about)
+                if done:
+                    # It may have been killed between the manifest and this.
+                    with suppress(OSError):
+                        (run_dir / CHECKPOINT).unlink(missing_ok=True)
+                else:
+                    saved = begin_run(run_dir, about, overwrite)
             except UserError as error:
                 refused = error
         # All processes stop, not only the one that looked: the others would wait.
@@ -501,7 +510,13 @@ def fit(
             for each in kept if fabric.is_global_zero else []:
                 on_epoch(each)
             return run
-        state.restore(saved)
+        try:
+            state.restore(saved)
+        except Exception as error:  # it was read, and can still hold anything
+            raise UserError(
+                f"{run_dir / CHECKPOINT}: does not fit the run ({reason_of(error)}); "
+                f"delete {run_dir} to start anew"
+            ) from error
         if fabric.is_global_zero:
             _keep(run_dir, state, config)
         for row in learn(
@@ -538,6 +553,17 @@ def fit(
             finish_run(run_dir, manifest)
     fabric.barrier()
     return load_run(run_dir)
+
+
+def _precision(config: Config, run_dir: Path) -> str:
+    """What is asked for; or what ``auto`` was when the run began.
+
+    What is faster is a matter of the machine and the hour, and the run goes on as it
+    began.
+    """
+    begun = begun_setup(run_dir)
+    same = begun.get("config") == as_read(asdict(config))
+    return str(begun.get("precision")) if same else config.precision
 
 
 def _keep(run_dir: Path, state: State, config: Config) -> None:
@@ -607,11 +633,12 @@ def _check(config: Config) -> None:
         value = getattr(config, name)
         if value is not None and not 0 < value < math.inf:
             raise UserError(f"{name} is {value}; it must be a number above 0")
-    if not 0 <= config.label_smoothing <= 1 or config.seed < 0:
+    if not 0 <= config.label_smoothing <= 1:
         raise UserError(
-            f"label_smoothing is {config.label_smoothing} and seed {config.seed}; the "
-            "one must be from 0 to 1, the other at least 0"
+            f"label_smoothing is {config.label_smoothing}; it must be from 0 to 1"
         )
+    if not 0 <= config.seed < 2**63:
+        raise UserError(f"seed is {config.seed}; it must be from 0 to 2^63 - 1")
     for name, known in (
         ("model", MODEL_NAMES),
         ("loss", LOSS_NAMES),
