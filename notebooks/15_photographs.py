@@ -225,8 +225,8 @@ figure = plots.plot_curve(
 # choice was made with one network on small pictures, and need not hold for the other. Both
 # networks start from random weights and have {result}`15_photographs.epochs` epochs. The first
 # block of the network from scratch has {result}`15_photographs.channels` channels here, since
-# {doc}`12_questions` found that width pays; a step takes it about as long as the ResNet34
-# network.
+# in {doc}`12_questions` the wider networks ended higher; it takes a little longer than the
+# ResNet34 network, as the minutes below say.
 #
 # The long runs see {result}`15_photographs.height` x {result}`15_photographs.width` pixels. In
 # the time of one epoch at twice the height and width a network has about four at this size.
