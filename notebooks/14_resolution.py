@@ -334,7 +334,7 @@ for pixels in range(3):
 # %% [markdown]
 # If the picture is reduced by a whole factor $s$, the upper left of the pixels that a small one
 # stands for lies $(s-1)/2$ pixels beside their middle, and so does the answer. By another factor
-# it is a little more, since the place is rounded down: for $s = 2.5$ it is 0.75 and 1.25 pixels
+# it is a little more, since the place is rounded down: for $s = 5/2$ it is $3/4$ and $5/4$ pixels
 # in turn. The number is highest for the whole number of pixels nearest to the mean of that.
 #
 # ```{solution-end}
