@@ -48,7 +48,9 @@ size = [96, 128]  # height and width at which the second baseline sees the pictu
 #
 # ## Steps 1 and 2: pairs, split
 #
-# `find_pairs` finds each picture with its mask, and `split_pairs` deals them out.
+# `find_pairs` finds each picture with its mask, and `split_pairs` deals them out. `make book` has
+# made the pictures before; if you run the notebooks by hand, run the first cells of
+# {doc}`03_data` once before this one.
 
 # %%
 from pathlib import Path

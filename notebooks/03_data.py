@@ -90,7 +90,8 @@ print(mask[row, edge - 10 : edge + 12])
 # %% [markdown]
 # ## Samples
 #
-# Look for the small classes: poles, signs, pedestrians.
+# Look for the small classes. Poles are easy to find; signs and pedestrians are a few pixels far
+# away, if they can be seen at all.
 
 # %% mystnb={"image": {"alt": "Four rendered street scenes under different light and weather, each beside its mask in the colours of the 13 classes."}, "figure": {"caption": "Samples of the data: pictures and their masks.", "name": "fig-samples"}}
 from unet_tutorial import plots

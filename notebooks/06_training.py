@@ -213,8 +213,8 @@ save_results(
 # {result}`06_training.scaling.one:.1f`: {result}`06_training.scaling.gain:.2f` times as many.
 # It is not twice as many: the two must exchange gradients, work on half batches, and share
 # the machine's memory. Hold both against `images_per_second` in the manifest above, where a
-# single process has all threads of the machine, and which counts the time of validation, too:
-# on one CPU that is the simpler way, and several processes are for several GPUs or machines.
+# single process has all threads of the machine; all three count the time of validation, too.
+# On one CPU a single process is the simpler way, and several are for several GPUs or machines.
 # {doc}`17_reproduce` has the calls.
 #
 # ## Summary

@@ -59,8 +59,12 @@ histories = {plots.MODEL_TITLES[name]: run.history for name, run in runs.items()
 figure = plots.plot_losses(histories)
 
 # %% [markdown]
-# At the end the validation loss is {result}`07_scratch.last.val_loss:.4f` from
-# scratch and {result}`08_resnet34.last.val_loss:.4f` with the ResNet34.
+# At the end the losses of training and validation are
+# {result}`07_scratch.last.train_loss:.4f` and {result}`07_scratch.last.val_loss:.4f` from
+# scratch, {result}`08_resnet34.last.train_loss:.4f` and
+# {result}`08_resnet34.last.val_loss:.4f` with the ResNet34. Where the first is lower and the
+# second higher than in the other network, more was learned by heart. A distance that grows is
+# the first sign of that, before the validation loss rises.
 #
 # ## Scores
 #
@@ -153,8 +157,9 @@ compared = [compare(pair) for pair in test]
 figure = plots.plot_grid(compared[:: max(len(test) // 3, 1)][:3], titles)
 
 # %% [markdown]
-# Look first at small and thin things, and at the edges of large ones. The table above
-# says in which classes the two differ most.
+# Look first at large areas, such as the ground beside the road: do both take it for the same
+# thing? Then at small and thin things. The table above says in which classes the two differ
+# most.
 #
 # ## The worst pictures
 #
@@ -171,8 +176,9 @@ figure = plots.plot_grid([compared[i] for i in worst], titles)
 # %% [markdown]
 # As a mean of both networks, the worst of {result}`09_comparison.test_pairs` test pictures has
 # {result}`09_comparison.worst_accuracy:.1%` of its pixels right, and all together
-# {result}`09_comparison.mean_accuracy:.1%`. Look at what the worst have in common:
-# the light, something large and near, a class that is rare in training.
+# {result}`09_comparison.mean_accuracy:.1%`. Look at what the worst have in common.
+# Rare classes cover too few pixels to bring a picture into this list; broad areas that look
+# alike, as pavement, bare ground and road do, cover enough.
 
 # %% [markdown]
 # ## On real frames
@@ -201,9 +207,13 @@ else:
     print("no real frames at hand, or the networks were trained on them")
 
 # %% [markdown]
-# If a table stands here, compare it with the scores above, and mind the number of
-# frames: a few frames do not hold every class, and the mIoU is a mean over those that
-# occur. A drop may come from shapes, surfaces and light that the imitation never showed.
+# If a table stands here, mind that the IoU of *Vehicles* is mostly that of the camera's own
+# hood, which stands at the same place in every frame. How well other cars are found, the F2
+# score without the hood tells in {doc}`11_seeds`.
+#
+# Mind the number of frames as well: a few do not hold every class, and the mIoU is a mean over
+# those that occur. A drop may come from shapes, surfaces and light that the imitation never
+# showed.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
