@@ -20,9 +20,8 @@ from unet_tutorial.classes import Classes
 from unet_tutorial.data.batches import to_network
 from unet_tutorial.errors import UserError, reason_of
 from unet_tutorial.files import whole_file
-from unet_tutorial.models import build_model
-from unet_tutorial.prediction import Predictor, target_of
-from unet_tutorial.runs import Run, load_run, load_weights
+from unet_tutorial.prediction import Predictor, load_model, target_of
+from unet_tutorial.runs import Run, load_run
 
 FORMATS = (".onnx", ".pt2")
 # Where a file keeps what it says about itself.
@@ -65,9 +64,7 @@ def export_run(run: Run, out: Path) -> float:
     if out.suffix not in FORMATS:
         raise UserError(f"{out}: must end in {' or '.join(FORMATS)}")
     config = run.config
-    model = build_model(config.model, len(run.classes), config.base_channels)
-    load_weights(run.folder, model, run.weights)
-    network = _FromPixels(model).eval()
+    network = _FromPixels(load_model(run)).eval()
     chance = torch.Generator().manual_seed(0)
     # Two, since torch takes a single one for a size that is always 1.
     image = torch.randint(

@@ -28,6 +28,14 @@ from unet_tutorial.precision import choose_precision
 from unet_tutorial.runs import Run, load_weights
 
 
+def load_model(run: Run) -> nn.Module:
+    """The network of a run with the weights by which it answers, on the CPU."""
+    config = run.config
+    model = build_model(config.model, len(run.classes), config.base_channels)
+    load_weights(run.folder, model, run.weights)
+    return model
+
+
 class Predictor:
     """A trained network that answers for images of any size.
 
@@ -43,8 +51,7 @@ class Predictor:
         self.device = torch.device(
             device or Fabric(accelerator="auto", devices=1).device
         )
-        self.model = build_model(config.model, len(run.classes), config.base_channels)
-        load_weights(run.folder, self.model, run.weights)
+        self.model = load_model(run)
         layout = memory_format(self.device)
         self.model.to(self.device).to(memory_format=layout).eval()
         precision = choose_precision(config.precision, self.device)
