@@ -253,9 +253,10 @@ print("height of the view:", int(seen.any(dim=1).sum()))
 #
 # The count is 15 rows short. On a picture of one colour the four values of a pooling patch
 # are equal, and torch sends the gradient to one of them alone, so that the 1 + 2 + 4 + 8
-# rows that pooling adds are missed. The whole field is that of the bridge and three of its
-# positions more, of 16 rows each. With weights of both signs the field is the same, but a
-# ReLU that is 0 hides a part of it from the gradient in the same way.
+# rows that pooling adds are missed. The whole field of this pixel is that of the bridge and
+# three of its positions more, of 16 rows each. Most other pixels see four more: it depends on
+# where in its position of the bridge a pixel lies. With weights of both signs the field is
+# the same, but a ReLU that is 0 hides a part of it from the gradient in the same way.
 #
 # ```{solution-end}
 # ```

@@ -218,8 +218,9 @@ print(f"largest difference {difference.abs().max():.1e}")
 # ```{exercise}
 # :label: ex-dice-2
 # Take the gradient of both losses for the picture with the lost sign, with respect
-# to the logits of the sign's class. Which part of the whole push falls on the sign's
-# four pixels? Try a network that is less sure than 5 of its answer.
+# to the logits of the sign's class. How large is the push on the sign's four pixels, and
+# which part of the whole is it? Try networks that are less and more sure than 5 of their
+# answer.
 # ```
 #
 # ```{solution-start} ex-dice-2
@@ -227,7 +228,7 @@ print(f"largest difference {difference.abs().max():.1e}")
 # ```
 
 # %%
-for sure in (1.0, 5.0):
+for sure in (1.0, 5.0, 10.0):
     logits = torch.stack([torch.full((1, 64, 64), sure), torch.zeros(1, 64, 64)], dim=1)
     for name, function in (
         ("cross-entropy", functional.cross_entropy),
@@ -236,19 +237,22 @@ for sure in (1.0, 5.0):
         answer = logits.clone().requires_grad_()
         function(answer, street).backward()
         push = answer.grad[0, 1].abs()
-        share = push[30:32, 30:32].sum() / push.sum()
+        on_sign = push[30:32, 30:32].sum()
         print(
-            f"logit {sure:.0f}, {name:13}: {share:.1%} of the push on 0.1 % of the pixels"
+            f"logit {sure:2.0f}, {name:13}: {on_sign:.1e} on the sign, "
+            f"{on_sign / push.sum():5.1%} of the whole"
         )
 
 # %% [markdown]
-# In both cases the Dice loss turns a larger part of its push to the four pixels,
-# since it divides by the size of the class and not by that of the picture. For both
-# losses the part grows with the network's certainty, for all the other pixels are
-# right already and push less and less.
+# The sign covers a thousandth of the picture. Of a network that is not very sure, the Dice
+# loss turns a larger part of its push to these four pixels than the cross-entropy, since it
+# divides by the size of the class and not by that of the picture. The part grows with
+# certainty, for all the other pixels are right already and push less and less.
 #
-# This is the share of the push and not its size, which falls as the network grows surer: a class
-# that is never answered is discovered late ({doc}`07_scratch`).
+# The part is not the size. The cross-entropy pushes the harder the surer the network is of a
+# wrong answer. The Dice loss is built on probabilities, and where the softmax is as good as 0
+# or 1 it hardly moves with the logits: in the last line there is next to no push left. So a
+# class that is never answered is discovered late ({doc}`07_scratch`).
 #
 # ```{solution-end}
 # ```

@@ -263,22 +263,23 @@ def plot_spread(histories: pd.DataFrame) -> Figure:
 def plot_choices(
     rows: pd.DataFrame, x: str, xlabel: str, hue: str | None = None
 ) -> Figure:
-    """Test mIoU for each choice: a point for each seed, and a line through the means.
+    """Test mIoU for each choice: a dot for each seed, and a line through the means.
 
     Args:
         rows: columns ``miou`` (0 to 1), the one named by ``x``, and perhaps ``hue``.
         x: what was chosen.
         xlabel: what it is called.
-        hue: a second choice, told apart by colour and marker.
+        hue: a second choice of two, told apart by colour and line.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
-    look = {"palette": CURVES} if hue else {"color": CURVES[0]}
+    look = {"palette": CURVES[:2]} if hue else {"color": CURVES[0]}
     sns.pointplot(
         rows,
         x=x,
         y="miou",
         hue=hue,
-        markers=["o", "s"] if hue else "o",
+        markers="",  # one at the mean would cover the seeds
+        linewidth=1.5,
         linestyles=["-", "--"] if hue else "-",
         errorbar=None,
         ax=axis,
