@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -303,6 +305,29 @@ def test_who_lacks_what_builds_the_book_is_told(
         monkeypatch.delattr(unet_tutorial, name, raising=False)
     monkeypatch.setitem(sys.modules, "papermill", None)
     assert "is not installed, which the book" in error_of(call(command))
+
+
+def test_the_curves_for_tensorboard_are_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    writer = SimpleNamespace(
+        add_scalar=lambda name, value, epoch: written.append((name, value, epoch)),
+        flush=lambda: None,
+    )
+    # It need not be installed.
+    stand_in = SimpleNamespace(SummaryWriter=lambda folder: writer)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stand_in)
+    make_town(tmp_path / "data", 12, (32, 32), 0)
+    again = ["train", "--data", tmp_path / "data", "--model", "scratch"]
+    again += ["--out", tmp_path / "run", "--epochs", 2, "--size", "32x32"]
+    again += ["--base-channels", 2, "--tensorboard", tmp_path / "curves"]
+    for _ in range(2):  # the second call trains nothing
+        result = call(*again)
+        assert result.exit_code == 0, result.output
+    losses = [(value, epoch) for name, value, epoch in written if name == "val_loss"]
+    history = pd.read_csv(tmp_path / "run/history.csv")
+    assert losses == list(zip(history["val_loss"], history["epoch"]))
 
 
 def test_a_run_that_goes_on_starts_from_the_weights_that_it_had(

@@ -320,7 +320,8 @@ def train(
             nonlocal seen
             seen = f"loss {row['train_loss']:.3f}  mIoU {row['val_miou']:.3f}"
             console.print(epoch_line(row))
-            show_curves(row)
+            if first:  # else the run had finished before, and its curves are there
+                show_curves(row)
 
         try:
             run = fit(
