@@ -287,14 +287,15 @@ figure = plots.plot_calibration(calibration)
 # %% [markdown]
 # On average over all pixels, probability and share lie {result}`11_seeds.off.scratch:.3f`
 # apart from scratch and {result}`11_seeds.off.resnet34:.3f` with the ResNet34 (the expected
-# calibration error). Read the curves as well: the mean is small because most pixels lie in
-# the last bin.
+# calibration error). Hold that against the share of wrong pixels, which is what a network would
+# have that is always sure. Most pixels lie in the last bin; the curves show the others.
 #
-# ## Does a larger picture help?
+# ## Does another recipe help, with larger pictures?
 #
-# So far both networks have had the report's loss and learning rate. What may hold them back
-# can be seen in the pictures above: most poles, signs and lines are a pixel wide or less at the
-# size at which the networks look. So the recipe is changed, several things at once. The networks see
+# So far both networks have had the Dice loss with one softmax, and the report's learning rate.
+# One thing that may hold them back: many poles, signs and lines, the distant ones above all, are
+# a pixel wide or less at the size at which the networks look. So the recipe is changed, several
+# things at once. The networks see
 # {result}`11_seeds.far.height` x {result}`11_seeds.far.width` pixels,
 # {result}`11_seeds.far.batch` pictures per step; the learning rate rises to twice the report's
 # and falls to zero along a cosine {cite}`loshchilov2017`, so that no late step throws a network
@@ -337,7 +338,7 @@ pd.DataFrame(columns).round(3)
 # that of the other recipe, before you call it a gain or a loss. In which classes do the recipes
 # differ?
 
-# %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for both networks, by the report's recipe and by that of this section."}, "figure": {"caption": "IoU of each class on the test pictures, by the report's recipe (means over the seeds, lines for their standard deviation) and by that of this section (*further*, one run).", "name": "fig-far"}}
+# %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for both networks, by the first recipe and by that of this section."}, "figure": {"caption": "IoU of each class on the test pictures, by the first recipe (means over the seeds, lines for their standard deviation) and by that of this section (*further*, one run).", "name": "fig-far"}}
 figure = plots.plot_per_class(
     pd.concat(
         [
@@ -356,11 +357,11 @@ figure = plots.plot_per_class(
 )
 
 # %% [markdown]
-# Lines, signs and poles should gain from a larger picture, and the ResNet34 more than the other
-# network: its deepest features have a thirty-second of the height and width, and little is left
-# there of a small picture. Is it so? Look at these classes one by one, and at the mIoU.
-#
-# {doc}`14_resolution` asks what is lost to the size itself.
+# If the size is what counts, lines, signs and poles gain most, and the ResNet34 more than the
+# other network: its deepest features have a thirty-second of the height and width, and little is
+# left there of a small picture. Check both in the figure and in the mIoU. Even where they hold,
+# the longer training and the other learning rate may be the cause; {doc}`14_resolution` asks what
+# is lost to the size itself.
 #
 # To try it on data of your own, add `--schedule cosine --learning-rate 0.001 --batch-size 4` and
 # a larger `--size` to the call of {doc}`16_your_data`, and compare with a run without.

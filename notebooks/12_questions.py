@@ -30,11 +30,12 @@ base_channels = 16  # width of the first block, unless width is the question
 
 # %% [markdown]
 # All runs of this chapter are short and alike: the U-Net from scratch,
-# {result}`12_questions.epochs` epochs with the first recipe of {doc}`11_seeds`, the report's,
-# {result}`12_questions.seeds` seeds. One thing is changed at a time. What is compared is the
-# mIoU of the network after its last epoch on the test pictures, at the size at which it sees
-# them; so the values are not those of the other chapters. Nothing in this book is chosen by
-# these scores. To choose a width or a loss for yourself, compare on validation pictures.
+# {result}`12_questions.epochs` epochs with the first recipe of {doc}`11_seeds` (the Dice loss and
+# the report's learning rate), {result}`12_questions.seeds` seeds. One thing is changed at a time.
+# What is compared is the mIoU of the network after its last epoch on the test pictures, at the
+# size at which it sees them; so the values are not those of the other chapters. Nothing in this
+# book is chosen by these scores. To choose a width or a loss for yourself, compare on validation
+# pictures.
 
 # %%
 from dataclasses import replace
@@ -146,11 +147,12 @@ figure = plots.plot_per_class(class_scores({"with skips": usual, "without skips"
 
 # %% [markdown]
 # With skips the mIoU is {result}`12_questions.usual.mean:.3f`, without them
-# {result}`12_questions.cut.mean:.3f`. Of the classes that are found at all, the IoU of
-# *{result}`12_questions.lost_most`* suffers most and that of
-# *{result}`12_questions.lost_least`* least. Compare roads and poles in the figure: the bridge
-# keeps a sixteenth of a picture's height and width, which should hurt thin things more than
-# large ones.
+# {result}`12_questions.cut.mean:.3f`. Of the classes that are found with
+# skips, the IoU of *{result}`12_questions.lost_most`* falls by the most and that of
+# *{result}`12_questions.lost_least`* by the least (that of *Vehicles* is mostly the hood). A class
+# that is not found without them has lost all it had. Compare roads and poles in the figure: the
+# bridge keeps a sixteenth of a picture's height and width, which should hurt thin things more
+# than large ones.
 #
 # ## Which loss?
 #
@@ -171,15 +173,16 @@ figure = plots.plot_choices(losses, "loss", "loss")
 # the cross-entropy {result}`12_questions.losses.cross-entropy.mean:.3f`, both together
 # {result}`12_questions.losses.both.mean:.3f`, between
 # {result}`12_questions.losses.both.lowest:.3f` and {result}`12_questions.losses.both.highest:.3f`.
-# Hold what lies between two losses against that distance. Two things pull here. The Dice loss gives a rare
-# class as much say as a frequent one, which is what the mIoU asks for; the cross-entropy
-# counts pixels. But a class that is never answered has hardly a gradient in the Dice loss,
-# and is discovered late; in the cross-entropy every pixel has one from the start.
+# Hold what lies between two losses against the largest distance between seeds, as above. Two
+# things pull here. The Dice loss gives a rare class as much say as a frequent one, which is what
+# the mIoU asks for; the cross-entropy counts pixels. But a class that is never answered has hardly
+# a gradient in the Dice loss, and is discovered late; in the cross-entropy every pixel has one from
+# the start.
 #
 # ## How wide?
 #
-# The first block has this width, and each step down doubles it. Twice the width is about four
-# times the weights.
+# The width is the number of channels of the first block; each step down doubles it. Twice the
+# width is about four times the weights.
 
 # %% mystnb={"image": {"alt": "Points of the test mIoU for three widths of the first block, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three widths of the first block: a dot for each seed, and a line through their means.", "name": "fig-width"}}
 half, double = base_channels // 2, base_channels * 2
@@ -314,7 +317,8 @@ save_results(
 # - Cut a part to see what it carries.
 # - Another loss is tried at no cost but the run's; more pictures cost labels, more width costs
 #   time.
-# - An augmentation takes away what it changes at random: here, which side is which.
+# - An augmentation may take away what it changes at random, such as which side is which:
+#   measure it.
 #
 # ## Exercises
 

@@ -178,8 +178,8 @@ figure = plots.plot_choices(to_wet, "pictures", "labelled pictures", hue="start"
 # wet streets come from one generator and have the same classes: a transfer could hardly be
 # easier.
 #
-# After how many rounds, the epochs of the figure, is the pretrained start as far as the random
-# one at the end?
+# After how many rounds, the epochs of the figure, is the validation mIoU of the pretrained start
+# as high as that of the random one at the end?
 
 # %% mystnb={"image": {"alt": "Losses and validation mIoU over four rounds of the second training with the largest number of pictures, from random and from pretrained weights."}, "figure": {"caption": "The second training with the most pictures, from both starts.", "name": "fig-few-curves"}}
 most = to_wet["pictures"].max()
@@ -191,8 +191,9 @@ figure = plots.plot_losses({start: wet_curves[f"{start}, {most}"] for start in s
 # Does the rendered town help with photographs? If a second data set is at hand, in the
 # folder that the parameter `second_data` names, the same is done with it. For the published
 # pages that is a common version of CamVid {cite}`brostow2009` with 367 training pictures of
-# streets, 11 classes and pixels that do not count, scored on its validation split, since it
-# came without a test part. None of its pictures is shown here.
+# streets, 11 classes and pixels that do not count, scored on its validation part, since the
+# test part was not at hand; its frames lie just beside training frames ({doc}`15_photographs`).
+# None of its pictures is shown here.
 
 # %%
 to_real = None

@@ -153,7 +153,8 @@ figure = plots.plot_grid(
 # - *parts*: on parts of {result}`14_resolution.part` at their own size,
 # - *own size*: on whole pictures of {result}`14_resolution.own`.
 #
-# All three make the same number of steps; the third sees more pixels in each.
+# All three make the same number of steps; the third sees more pixels in each. Where the first
+# has other proportions than the pictures, these are squeezed as well.
 
 # %%
 from dataclasses import replace
@@ -217,8 +218,9 @@ table.round(3)
 # %% [markdown]
 # On smaller pictures the mIoU is {result}`14_resolution.scores.smaller.mIoU:.3f`, where the
 # middle has {result}`14_resolution.oracle.part middle:.3f` and the shares
-# {result}`14_resolution.oracle.part shares:.3f`. So the size of the answer is the smaller part
-# of what is missing; what cannot be seen in a smaller picture is not in these marks. On parts
+# {result}`14_resolution.oracle.part shares:.3f`. What a mark lacks to 1 is lost to the size of
+# the answer; what the network lacks to the mark is lost elsewhere, and what cannot be seen in a
+# smaller picture is a part of that. Which is more? On parts
 # the mIoU is {result}`14_resolution.scores.parts.mIoU:.3f`, and at the pictures' own
 # size, where an oracle scores 1, {result}`14_resolution.scores.own size.mIoU:.3f`. One run each;
 # by {doc}`11_seeds`, what lies close together may come out the other way with another seed.
@@ -246,13 +248,15 @@ figure = plots.plot_per_class(per_class)
 # {result}`14_resolution.scores.own size.sidewalk IoU:.3f`.
 #
 # A class that gains both from parts and from own size would gain from the size of things. One
-# that gains from own size alone needs more than that. Parts lack the whole picture: what
+# that gains from own size alone needs more than that. One that gains from neither is not held
+# back by the size. Parts lack the whole picture: what
 # surrounds a thing, where in the picture it stands (many parts show no hood), and pixels in
 # each step. These runs cannot tell the three apart.
 #
 # A larger picture has its price for the network, too. The field that a logit depends on
-# ({doc}`04_unet`) stays as it is, and covers less of the street the more pixels that has. It
-# helps to halve once more, as the ResNet34 does; `UNet(depth=5)` would.
+# ({doc}`04_unet`) stays as it is, and covers less of the street the more pixels that has. One
+# more halving widens it: the ResNet34 has it, and `UNet(depth=5)` would. Whether it helps is not
+# measured here.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
@@ -283,8 +287,8 @@ save_results(
 #
 # - Ask what a perfect answer would score at a size before you judge a network that works at it.
 # - Reduce pictures and masks around the same points.
-# - Parts are for pictures that are too large to learn from whole. They keep thin things as wide
-#   as they are, and take the whole picture away; compare class by class what that costs.
+# - Where whole pictures take too long, there are smaller ones and parts. Parts keep thin things
+#   as wide as they are, and take the whole picture away. Try both, and compare class by class.
 #
 # ## Exercises
 

@@ -203,9 +203,9 @@ save_results(
 )
 
 # %% [markdown]
-# The list gives the IoU of each class. Where the ground's is nearly 1 and those of the shapes
-# are not, shapes are taken for each other, and not for the ground. Is that so in the test picture
-# with the most wrong pixels?
+# The list gives the IoU of each class. The ground is large, so that its own falls little where
+# shapes are lost to it. Only where it hardly falls at all are shapes taken for each other alone.
+# Is that so in the test picture with the most wrong pixels?
 
 # %% mystnb={"image": {"alt": "A test picture of bright shapes on dark ground, its mask, and the predicted mask."}, "figure": {"caption": "The test picture of the example set with the most wrong pixels, its mask and the prediction.", "name": "fig-own-prediction"}}
 rows = []
