@@ -1,7 +1,12 @@
 """What many tests need: a small town, and a network trained on it for a moment."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+# What tests ask for, to the bit and in moments, a processor gives and not a GPU. torch
+# reads the first name, when it is imported, and Lightning Fabric the second.
+os.environ |= {"CUDA_VISIBLE_DEVICES": "", "DISABLE_MPS": "1"}
 
 import pytest
 import torch

@@ -1,12 +1,13 @@
 """Frames become batches: normalised, in order or shuffled, augmented."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torchvision.transforms import v2
 
-from tests.waiting import Waits
+from tests.waiting import GPU, imagined_gpu
 from unet_tutorial.data.batches import (
     AUGMENTATIONS,
     GROUP,
@@ -65,11 +66,14 @@ def test_pictures_are_normalised_as_torchvision_does_it_and_nothing_waits() -> N
     theirs = v2.Compose(
         [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
     )
-    with Waits() as waits:
-        ours = to_network(image)
-    assert torch.equal(ours, theirs(image))
+    assert torch.equal(to_network(image), theirs(image))
     assert torch.equal(image, kept)
-    assert waits.found == []
+    with imagined_gpu() as waits:
+        image = torch.empty(2, 3, 16, 24, dtype=torch.uint8, device=GPU)
+        assert to_network(image).device == GPU
+        assert waits.found == []
+        theirs(image)
+        assert len(waits.found) == 2  # mean and deviation
 
 
 def test_some_frames_can_be_taken_in_any_order(frames: Frames) -> None:
@@ -115,8 +119,16 @@ def test_the_full_augmentation_keeps_sizes_classes_and_the_pixels_together() -> 
     for green, one_mask in zip(image[:, 1], mask):
         together = torch.stack([green.flatten(), one_mask.flatten().float()])
         assert torch.corrcoef(together)[0, 1] > 0.9
-    # Each group has a crop of its own.
-    assert not torch.equal(mask[0] == ids[0], mask[GROUP] == ids[GROUP])
+
+
+def test_the_images_of_a_group_are_augmented_alike() -> None:
+    mask = torch.randint(2, (1, *SIZE), dtype=torch.uint8)
+    frames = Frames(mask[..., None].expand(-1, -1, -1, 3), mask, torch.zeros(2 * GROUP))
+    frames = replace(frames, rows=frames.rows.long())  # one image, again and again
+    ((_, ids),) = augmented(frames, 0, "full")
+    assert torch.equal(ids[0], ids[GROUP - 1])
+    assert torch.equal(ids[GROUP], ids[-1])
+    assert not torch.equal(ids[0], ids[-1])
 
 
 def test_the_full_augmentation_leaves_masks_on_their_images() -> None:

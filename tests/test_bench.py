@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.test_cli import call
 from unet_tutorial import bench
@@ -18,6 +19,27 @@ def measure(name: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     result = call("bench", name, "--out", out / "bench.json")
     assert result.exit_code == 0, result.output
     return json.loads((out / "bench.json").read_text())
+
+
+def test_a_speed_is_the_median_of_its_turns_without_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = 0.0
+    waited = iter([9.0, 9.0, 1.0, 8.0, 2.0, 4.0, 5.0, 2.0])  # a, b, a, b, ...
+
+    def way() -> int:
+        return 8
+
+    def synchronize() -> None:
+        nonlocal clock
+        clock += next(waited)
+
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: clock)
+    monkeypatch.setattr(torch.accelerator, "synchronize", synchronize)
+    speeds = bench._in_turns(
+        {"a": way, "b": way}, torch.device("cuda"), lambda *_: None, ""
+    )
+    assert speeds == {"a": 4.0, "b": 2.0}
 
 
 def test_feeding_is_measured_side_by_side(

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 import unet_tutorial
@@ -305,6 +306,28 @@ def test_who_lacks_what_builds_the_book_is_told(
         monkeypatch.delattr(unet_tutorial, name, raising=False)
     monkeypatch.setitem(sys.modules, "papermill", None)
     assert "is not installed, which the book" in error_of(call(command))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB"),
+        RuntimeError("MPS backend out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"),
+        MemoryError("Unable to allocate 9.00 GiB for an array"),
+    ],
+)
+def test_too_little_memory_is_told_in_a_line(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(training, "fit", fail)
+    train = ["train", "--data", tmp_path, "--model", "scratch", "--out", tmp_path]
+    assert "make the batch or the pictures smaller" in error_of(call(*train))
+    error = RuntimeError("shapes cannot be multiplied")  # a fault of the code's
+    assert call(*train).exception is error
 
 
 def test_the_curves_for_tensorboard_are_written_once(

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.waiting import Waits
+from tests.waiting import GPU, imagined_gpu
 from unet_tutorial.metrics import ConfusionMatrix, lyft_score
 
 
@@ -48,11 +48,22 @@ def test_updates_add_up() -> None:
 
 def test_ignored_pixels_are_not_counted() -> None:
     confusion = ConfusionMatrix(2, ignore_index=11)
-    with Waits() as waits:
-        confusion.update(torch.tensor([0, 1, 1]), torch.tensor([0, 11, 1]))
-    assert waits.found == []
+    confusion.update(torch.tensor([0, 1, 1]), torch.tensor([0, 11, 1]))
     assert confusion.counts.sum() == 2
     assert confusion.miou() == 1
+
+
+@pytest.mark.parametrize("ignore_index", [None, 2])
+def test_a_gpu_need_not_wait_for_the_counting(ignore_index: int | None) -> None:
+    confusion = ConfusionMatrix(2, ignore_index)
+    with imagined_gpu() as waits:
+        predicted = mask = torch.zeros(2, 8, 8, dtype=torch.long, device=GPU)
+        confusion.update(predicted, mask)  # brings the matrix to the device
+        waits.found.clear()
+        confusion.update(predicted, mask)
+        assert waits.found == []
+        with pytest.raises(RuntimeError):
+            predicted.bincount()
 
 
 def test_lyft_score_is_100_for_a_perfect_answer_and_unknown_without_vehicles() -> None:

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tests.conftest import TINY
 from unet_tutorial import training
@@ -29,6 +30,7 @@ from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import locked
 from unet_tutorial.losses import DiceLoss
+from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.models.resnet_unet import ResNet34UNet
 from unet_tutorial.models.unet import UNet
 from unet_tutorial.runs import Config, Run, load_run, load_weights
@@ -92,6 +94,26 @@ def test_the_weights_kept_are_those_of_the_best_epoch(
     assert confusion.miou() == pytest.approx(
         tiny_run.history["val_miou"].max(), abs=1e-6
     )
+
+
+def test_best_and_last_weights_are_told_apart(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.1, 0.3, 0.2])
+
+    def judge(*arguments: Any) -> tuple[float, ConfusionMatrix]:
+        loss, confusion = evaluate(*arguments)
+        score = next(scores)
+        monkeypatch.setattr(confusion, "miou", lambda: score)
+        return loss, confusion
+
+    monkeypatch.setattr(training, "evaluate", judge)
+    run = fit(replace(TINY, epochs=3, keep_every=1), town, tmp_path / "run")
+    assert run.manifest["best_epoch"] == 2
+    files = [run.folder / f"epoch-{epoch:04}.safetensors" for epoch in (1, 2, 3)]
+    assert len({path.read_bytes() for path in files}) == 3
+    assert (run.folder / "best.safetensors").read_bytes() == files[1].read_bytes()
+    assert (run.folder / "last.safetensors").read_bytes() == files[2].read_bytes()
 
 
 def test_evaluate_changes_nothing_in_the_network(town: Path) -> None:
@@ -564,13 +586,45 @@ def test_a_full_disk_is_told_in_a_line(town: Path, tmp_path: Path) -> None:
         {"loss": "cross-entropy", "clip": 1.0},
         {"accumulate": 2, "schedule": "cosine"},
         {"batch_size": 64},
-        {"precision": "bf16-mixed"},
     ],
 )
 def test_every_option_trains(change: dict, town: Path, tmp_path: Path) -> None:
     config = replace(TINY, epochs=12, learning_rate=0.005, **change)
     losses = fit(config, town, tmp_path / "run").history["train_loss"]
     assert losses.iloc[-3:].mean() < losses.iloc[:3].mean()
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)],
+)
+def test_the_network_computes_in_the_precision_asked_for(
+    precision: str,
+    expected: torch.dtype,
+    town: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen, judged = set(), set()
+    forward, dice = UNet.forward, DiceLoss.forward
+
+    def look(self: UNet, image: torch.Tensor) -> torch.Tensor:
+        logits = forward(self, image)
+        seen.add(logits.dtype)
+        return logits
+
+    def judge(self: DiceLoss, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        loss = dice(self, logits, mask)
+        judged.add(loss.dtype)
+        return loss
+
+    monkeypatch.setattr(UNet, "forward", look)
+    monkeypatch.setattr(DiceLoss, "forward", judge)
+    run = fit(replace(TINY, epochs=1, precision=precision), town, tmp_path / "run")
+    assert seen == {expected}
+    assert judged == {torch.float32}
+    weights = load_file(run.folder / "best.safetensors").values()
+    assert torch.bfloat16 not in {weight.dtype for weight in weights}
 
 
 def test_parts_are_learned_from_and_whole_pictures_judged(
@@ -647,6 +701,31 @@ def test_median_weights_lift_the_rare_and_leave_out_the_absent() -> None:
     frames = replace(frames, masks=torch.full_like(masks, 255))
     with pytest.raises(UserError, match="no training pixel has a class"):
         median_weights(frames, classes)
+
+
+# --- devices --------------------------------------------------------------------------
+
+
+def test_a_gpu_that_nothing_has_used_yet_is_no_hindrance(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(frames: Frames, device: torch.device) -> None:
+        raise Stopped
+
+    fabric = SimpleNamespace(device=torch.device("cuda", 0))
+    monkeypatch.setattr(training, "make_fabric", lambda precision: fabric)
+    monkeypatch.setattr(Frames, "on", stop)
+    with pytest.raises(Stopped):  # and nothing earlier
+        fit(TINY, town, tmp_path / "run")
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"2 processes for 1 GPU\(s\); start as many"):
+        training.make_fabric("32-true")
 
 
 # --- several processes ----------------------------------------------------------------

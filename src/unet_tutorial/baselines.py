@@ -41,8 +41,9 @@ def score_colour(train: Frames, test: Frames, classes: Classes) -> ConfusionMatr
 def _keys(frames: Frames) -> Tensor:
     """A number for each pixel's cell and colour, [N, H, W]."""
     height, width = frames.images.shape[1:3]
-    row = (torch.arange(height) * ROWS // height)[:, None]
-    column = torch.arange(width) * COLUMNS // width
+    device = frames.images.device
+    row = (torch.arange(height, device=device) * ROWS // height)[:, None]
+    column = torch.arange(width, device=device) * COLUMNS // width
     red, green, blue = (frames.images[frames.rows] // (256 // SHADES)).long().unbind(-1)
     colour = (red * SHADES + green) * SHADES + blue
     return (row * COLUMNS + column) * SHADES**3 + colour

@@ -155,7 +155,7 @@ def bench_data(watch: Watch = lambda *_: None) -> dict[str, Any]:
         "ratio": round(fed["cached"] / fed["plain"], 1),
         "consumed": consumed[fastest],
         "fastest": fastest,
-        "machine": provenance(),
+        "machine": provenance(fabric.device),
     }
 
 
@@ -167,8 +167,8 @@ def bench_train(watch: Watch = lambda *_: None) -> dict[str, Any]:
 
     Returns:
         ``machine``, ``precision`` (ours), and ``rows`` of ``model``, ``base_channels``,
-        ``size``, ``batch``, ``plain`` (in 32 bits, channels first, PNG files decoded in
-        a DataLoader), ``ours``, and ``ceiling`` (ours, from a batch that is on the
+        ``size``, ``batch``, ``plain`` (``32-true``, channels first, PNG files decoded
+        in a DataLoader), ``ours``, and ``ceiling`` (ours, from a batch that is on the
         device already). Each number is the median over the turns.
     """
     fabric = make_fabric("auto")
@@ -183,7 +183,7 @@ def bench_train(watch: Watch = lambda *_: None) -> dict[str, Any]:
             about = {"model": name, "base_channels": base_channels}
             rows.append(about | {"size": list(size), "batch": batch_size} | measured)
     return {
-        "machine": provenance(),
+        "machine": provenance(fabric.device),
         "precision": fabric.strategy.precision.precision,
         "rows": rows,
     }

@@ -31,6 +31,8 @@ LOG_EVERY_S = 10.0
 # of each machine, which may be the only one that has it.
 SILENT = os.environ.get("RANK", "0") != "0"
 MUTE = os.environ.get("LOCAL_RANK", "0") != "0"
+# What torch says if it is so, of GPUs and of processors: it has no one class for both.
+OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 # Without markup: a path may hold what looks like it.
 console = Console(markup=False, highlight=False, quiet=SILENT)
 errors = Console(stderr=True, markup=False, highlight=False, quiet=MUTE)
@@ -44,6 +46,13 @@ class _Group(typer.core.TyperGroup):
             return super().invoke(ctx)
         except UserError as error:
             errors.print(f"error: {error}", style="red", soft_wrap=True)
+            raise typer.Exit(1) from error
+        except (MemoryError, RuntimeError) as error:
+            told = any(words in str(error) for words in OUT_OF_MEMORY)
+            if not (told or isinstance(error, MemoryError)):
+                raise
+            what = "the memory does not suffice; make the batch or the pictures smaller"
+            errors.print(f"error: {what}", style="red", soft_wrap=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
             errors.print("stopped", style="red")

@@ -88,7 +88,9 @@ class Config:
     accumulate: int = 1
     """Batches per step, for batches that do not fit into memory at once."""
     precision: str = "auto"
-    """``32-true``, ``bf16-mixed``, or ``auto`` for the faster one on this machine."""
+    """``32-true``, ``bf16-mixed``, or ``auto`` for the faster one on this machine. With
+    the first, NVIDIA GPUs may still round inside convolutions (TF32), as torch lets
+    them."""
     keep_every: int | None = None
     """Also keep the weights of every so many epochs."""
 
@@ -363,14 +365,18 @@ def load_run(folder: Path) -> Run:
     return Run(folder, config, classes, manifest, history, weights)
 
 
-def provenance() -> dict[str, Any]:
-    """When, on what and with which code something was computed."""
+def provenance(device: torch.device | None = None) -> dict[str, Any]:
+    """When, on what and with which code something was computed.
+
+    Args:
+        device: where; by default the best that there is.
+    """
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         **source_state(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "device": _device(),
+        "device": _device_name(device),
         # torch says more of itself than its package does: which build it is.
         "versions": {name: version(name) for name in PACKAGES}
         | {"torch": torch.__version__},
@@ -401,8 +407,10 @@ def save_results(
     )
 
 
-def _device() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    kind = "Apple GPU" if torch.backends.mps.is_available() else "CPU"
+def _device_name(device: torch.device | None) -> str:
+    best = torch.accelerator.current_accelerator(check_available=True)
+    device = device or best or torch.device("cpu")
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    kind = "Apple GPU" if device.type == "mps" else "CPU"
     return f"{kind}, {torch.get_num_threads()} threads"

@@ -192,8 +192,17 @@ def make_fabric(precision: str) -> Fabric:
     if _processes() == 1:
         return Fabric(devices=1, **where)
     on_this_machine = int(os.environ["LOCAL_WORLD_SIZE"])
+    if device.type == "cuda" and on_this_machine > torch.cuda.device_count():
+        raise UserError(
+            f"{on_this_machine} processes for {torch.cuda.device_count()} GPU(s); "
+            "start as many as there are, or set CUDA_VISIBLE_DEVICES= to train on the "
+            "processor"
+        )
     # Newer torch has another name for it, which the oldest that we admit does not know.
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")
+    # Fabric up to 2.6.6 prepares the network on a stream of its own, and torch says at
+    # each run that this may cost time (Lightning issue 21567).
+    warnings.filterwarnings("ignore", "The AccumulateGrad node's stream does not match")
     fabric = Fabric(
         # The means of the batch normalisation are shared once an epoch, not at each
         # step: processes that answer for different numbers of batches would wait.
@@ -451,7 +460,7 @@ def fit(
             f"{_processes()} processes; start fewer"
         )
     fabric = make_fabric(_precision(config, run_dir))
-    if fabric.device.type == "cuda":
+    if fabric.device.type == "cuda" and torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats(fabric.device)  # an earlier run's
     train, val = (
         data.frames(parts[name]).on(fabric.device) for name in ("train", "val")
@@ -462,7 +471,7 @@ def fit(
     ).to(fabric.device)
     state = setup(config, len(classes), len(train), fabric)
 
-    origin = provenance()  # the code may change while it trains
+    origin = provenance(fabric.device)  # the code may change while it trains
     weights_file = Path(config.encoder_weights)
     about = {
         "config": asdict(config),

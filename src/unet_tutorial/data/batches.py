@@ -54,6 +54,7 @@ class Frames:
         """On a GPU, if they take no more than a quarter of what is free there."""
         if device.type != "cuda":
             return self
+        torch.cuda.empty_cache()  # what an earlier run no longer needs
         needed = len(self) * (self.images[0].numel() + self.masks[0].numel())
         if needed > torch.cuda.mem_get_info(device)[0] / 4:
             return self
