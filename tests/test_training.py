@@ -33,6 +33,7 @@ from unet_tutorial.losses import DiceLoss
 from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.models.resnet_unet import ResNet34UNet
 from unet_tutorial.models.unet import UNet
+from unet_tutorial.precision import choose_precision
 from unet_tutorial.runs import Config, Run, load_run, load_weights
 from unet_tutorial.training import evaluate, fit, make_schedule, median_weights
 
@@ -717,6 +718,22 @@ def test_a_gpu_that_nothing_has_used_yet_is_no_hindrance(
     monkeypatch.setattr(Frames, "on", stop)
     with pytest.raises(Stopped):  # and nothing earlier
         fit(TINY, town, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_bf16", "expected"),
+    [
+        ("cuda", True, "bf16-mixed"),
+        ("cuda", False, "32-true"),
+        ("mps", True, "32-true"),
+    ],
+)
+def test_a_gpu_is_not_probed(
+    kind: str, has_bf16: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated: has_bf16)
+    monkeypatch.setattr("unet_tutorial.precision._probe", lambda: pytest.fail("probed"))
+    assert choose_precision("auto", torch.device(kind)) == expected
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
