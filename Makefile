@@ -4,7 +4,11 @@ SHELL := /bin/bash
 PROFILE ?= laptop
 TORCH ?= default
 BIN := .venv/bin
-STAMP := .venv/installed-$(TORCH)
+# An environment knows the folder it was made in: in a copy it would run the original.
+PLACE := $(shell pwd | cksum | cut -d ' ' -f 1)
+STAMP := .venv/installed-$(TORCH)-$(PLACE)
+SITE_STAMP := .venv-site/installed-$(PLACE)
+WITH_STUDIES := $(if $(STUDIES),$(if $(filter yes,$(STUDIES)),--studies,$(error STUDIES=$(STUDIES) is not known: leave it out, or say STUDIES=yes)))
 # The profile whose pages and numbers are in book/.
 PUBLISHED = $(shell sed -n 's/^  "profile": "\(.*\)",$$/\1/p' book/results/build.json)
 
@@ -24,15 +28,15 @@ help: ## Show this help
 	@echo "TORCH=cpu                the small build of torch, for machines without an NVIDIA card"
 
 book: $(STAMP) ## Execute the stale notebooks and build the book
-	@$(BIN)/python -m unet_tutorial notebooks --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(filter yes,$(STUDIES)),--studies)
+	@$(BIN)/python -m unet_tutorial notebooks --profile $(PROFILE) $(if $(DATA),--data "$(DATA)") $(WITH_STUDIES)
 	@# A failed build is removed: the next one would not repeat its warnings.
 	@$(BIN)/jupyter-book build -q -n -W --keep-going --path-output . _build/$(PROFILE)/site \
 	  || { rm -rf _build/html _build/.doctrees; exit 1; }
 	@echo "open $(CURDIR)/_build/html/index.html"
 
-site: .venv-site/installed ## Build the published book from what git holds: no torch, no run
+site: $(SITE_STAMP) ## Build the published book from what git holds: no torch, no run
 	@rm -rf _build/published && mkdir -p _build/published
-	@cp -R _config.yml _toc.yml book _build/published && ln -s ../../src _build/published/src
+	@cp -R _config.yml _toc.yml book _build/published && ln -s "$(CURDIR)/src" _build/published/src
 	@PYTHONPATH=src .venv-site/bin/jupyter-book build -q -n -W --keep-going --path-output . \
 	  _build/published || { rm -rf _build/html _build/.doctrees; exit 1; }
 	@echo "open $(CURDIR)/_build/html/index.html"
@@ -109,7 +113,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 # What builds pages and looks at them, and nothing that computes. The library's own
 # dependencies are replaced by stand-ins where the pages read its docstrings.
-.venv-site/installed: constraints.txt
+$(SITE_STAMP): constraints.txt
 	@set -e; $(FIND_PYTHON); \
 	rm -rf .venv-site; $$found -m venv .venv-site; \
 	echo "installing what builds pages into .venv-site (once)"; \

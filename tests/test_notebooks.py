@@ -31,7 +31,7 @@ HEADER = """# ---
 
 # %% tags=["parameters"]
 profile = "tiny"  # its name
-data_dir = "data/town"  # the data
+data_dir = "data/town-tiny"  # the data
 out_dir = "_build/tiny"  # the results
 {parameters}
 
@@ -69,7 +69,7 @@ def project(tmp_path: Path) -> Path:
         (tmp_path / name).write_text(name)
     profile = {
         "profile": "tiny",
-        "data_dir": "data/town",
+        "data_dir": "data/town-tiny",
         "out_dir": "_build/tiny",
         "num_scenes": 3,
         "scene_size": [32, 32],
@@ -110,12 +110,12 @@ def test_only_what_is_stale_is_executed_again(project: Path) -> None:
 
     # A pixel of a rendered picture, as other processors round it: none. But all, if it
     # is not known that the pictures were rendered.
-    picture = next((project / "data/town").rglob("CameraRGB/*.png"))
+    picture = next((project / "data/town-tiny").rglob("CameraRGB/*.png"))
     Image.open(picture).point(lambda value: min(value + 1, 255)).save(picture)
     assert fresh(project) == []
-    (project / "data/town/town.json").rename(project / "kept.json")
+    (project / "data/town-tiny/town.json").rename(project / "kept.json")
     assert fresh(project) == everything
-    (project / "kept.json").rename(project / "data/town/town.json")
+    (project / "kept.json").rename(project / "data/town-tiny/town.json")
     assert fresh(project) == everything
 
     # A page or a results file that was removed.
@@ -123,6 +123,22 @@ def test_only_what_is_stale_is_executed_again(project: Path) -> None:
     assert fresh(project) == ["03_third"]
     (project / "_build/tiny/results/01_first.json").unlink()
     assert fresh(project) == ["01_first"]
+
+
+def test_results_that_somebody_else_wrote_are_made_again(project: Path) -> None:
+    fresh(project)
+    (project / "_build/tiny/results/02_second.json").write_text("{}")
+    assert fresh(project) == ["02_second"]
+
+
+def test_a_town_of_somebodys_own_is_not_replaced(project: Path) -> None:
+    make_town(project / "data/mine", 4, (32, 32), seed=7)
+    (project / "data/mine/notes.txt").write_text("precious")
+    profile = project / "notebooks/profiles/tiny.yaml"
+    profile.write_text(profile.read_text().replace("data/town-tiny", "data/mine"))
+    with pytest.raises(UserError, match="data/mine: already holds something else"):
+        run_notebooks(project, "tiny")
+    assert (project / "data/mine/notes.txt").read_text() == "precious"
 
 
 def test_what_ids_mean_makes_everything_stale(project: Path) -> None:
@@ -157,7 +173,7 @@ def test_the_library_makes_everything_stale(
 def test_one_notebook_is_executed_with_those_it_needs(project: Path) -> None:
     with pytest.raises(UserError, match="notebook '9' does not exist"):
         run_notebooks(project, "tiny", only="9")
-    assert not (project / "data/town").exists()  # told before any work
+    assert not (project / "data/town-tiny").exists()  # told before any work
     assert fresh(project, only="03_third") == ["02_second", "03_third"]
 
 
@@ -227,7 +243,7 @@ def test_a_notebook_whose_data_are_not_there_is_left_out(project: Path) -> None:
         run_notebooks(project, "tiny", only="04_photos")
 
     # The set is there now: for the one that is about it, and for one that may read it.
-    (project / "data/photos").symlink_to("town")
+    (project / "data/photos").symlink_to("town-tiny")
     outcomes = run_notebooks(project, "tiny", studies=True)
     assert [o.name for o in outcomes if o.fresh] == ["04_photos", "05_either"]
     assert "data/photos" in shown.read_text()
@@ -287,6 +303,39 @@ def test_data_that_was_asked_for_is_not_made_up(project: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         run_notebooks(project, "tiny", data_dir="data/lyft")
     assert not (project / "data/lyft").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("depth: int = 5  # levels", "5"),
+        ("depth, other = 1, 2", None),
+        ("depth = 2 * 3", None),
+        ("import os", None),
+    ],
+)
+def test_parameters_are_names_and_plain_values(
+    line: str, value: str | None, project: Path
+) -> None:
+    write(project, "02_second", "print('depth', depth)", parameters=line)
+    if value is None:
+        with pytest.raises(UserError, match="more than names and plain values"):
+            find_notebooks(project / "notebooks")
+    else:
+        assert (
+            read_notebook(project / "notebooks/02_second.py").parameters["depth"] == 5
+        )
+
+
+@pytest.mark.parametrize("value", ["'2'", "2.5", "[2]", "", "true"])
+def test_a_parameter_of_another_kind_is_told_before_any_work(
+    value: str, project: Path
+) -> None:
+    profile = project / "notebooks/profiles/tiny.yaml"
+    profile.write_text(profile.read_text().replace("depth: 1", f"depth: {value}"))
+    with pytest.raises(UserError, match=r"of another kind .* as 'depth: 5'"):
+        run_notebooks(project, "tiny")
+    assert not (project / "data/town-tiny").exists()
 
 
 def test_an_unknown_parameter_is_an_error(project: Path) -> None:
@@ -368,6 +417,15 @@ def test_a_page_that_is_gone_from_the_sources_is_gone_from_the_site(
     assert not (build / "site/book/intro.md").exists()
     assert not (build / "site/book/03_third.ipynb").exists()
     assert (build / "site/src").resolve() == project / "src"
+
+
+def test_what_is_built_may_lie_on_another_disk(project: Path) -> None:
+    disk = project.parent / "disk/deep/below"
+    disk.mkdir(parents=True)
+    (project / "_build").symlink_to(disk)
+    for _ in range(2):
+        run_notebooks(project, "tiny")
+        assert (disk / "tiny/site/src").resolve() == project / "src"
 
 
 # --- the book's own notebooks -------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from unet_tutorial.errors import UserError
+from unet_tutorial.files import digest_files
 from unet_tutorial.notebooks import find_notebooks
 from unet_tutorial.publishing import (
     REFERENCE,
@@ -29,9 +30,22 @@ SOURCE = """# %% [markdown]
 
 # %% tags=["parameters"]
 profile = "laptop"  # its name
+data_dir = "data/town"  # the data
+out_dir = "_build/laptop"  # the results
+num_scenes = 1  # pairs
+scene_size = [32, 32]  # of each
+scene_seed = 0  # of the first
 
 # %%
 print({number})
+"""
+PROFILE = """profile: {name}
+data_dir: data/town
+out_dir: _build/{name}
+num_scenes: 1
+scene_size: [32, 32]
+scene_seed: 0
+studies: false
 """
 ORIGIN = {"profile": "laptop", "dirty": False, "commit": "abc", "data_digest": "d"}
 
@@ -39,7 +53,11 @@ ORIGIN = {"profile": "laptop", "dirty": False, "commit": "abc", "data_digest": "
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A checkout with one notebook, executed with the profile laptop."""
-    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/profiles").mkdir(parents=True)
+    for name in ("laptop", "full"):
+        (tmp_path / f"notebooks/profiles/{name}.yaml").write_text(
+            PROFILE.format(name=name)
+        )
     (tmp_path / "book").mkdir()
     source = tmp_path / "notebooks/01_first.py"
     source.write_text(SOURCE.format(word="seen", number=1))
@@ -52,19 +70,29 @@ def project(tmp_path: Path) -> Path:
     (build / "pages").mkdir(parents=True)
     (build / "results").mkdir()
     (build / "stamps").mkdir()
-    (build / "stamps/01_first.json").write_text('{"seconds": 1}')
     nbformat.write(page, build / "pages/01_first.ipynb")
     for name, content in (
         ("01_first", {"provenance": ORIGIN, "miou": 0.5}),
         ("build", {}),
     ):
         (build / f"results/{name}.json").write_text(json.dumps(content))
+    stamp(tmp_path)
     return tmp_path
+
+
+def stamp(project: Path, **about: object) -> None:
+    """Say that page and results are of one execution."""
+    build = project / "_build/laptop"
+    left = [build / "pages/01_first.ipynb", build / "results/01_first.json"]
+    told = {"seconds": 1, "fingerprint": "f", "parameters": {}, "needs": {}}
+    told |= {"content": digest_files(left)} | about
+    (build / "stamps/01_first.json").write_text(json.dumps(told))
 
 
 def change_results(project: Path, **origin: object) -> None:
     path = project / "_build/laptop/results/01_first.json"
     path.write_text(json.dumps({"provenance": ORIGIN | origin, "miou": 0.5}))
+    stamp(project)
 
 
 def test_a_page_is_published_with_its_outputs_and_the_prose_of_now(
@@ -143,6 +171,21 @@ def test_a_page_is_not_kept_beside_another_run_of_what_it_needs(project: Path) -
         publish(project, "laptop")
 
 
+def test_a_page_whose_parameters_or_results_have_changed_is_not_published(
+    project: Path,
+) -> None:
+    stamp(project, parameters={"profile": "laptop", "num_scenes": 2})
+    with pytest.raises(UserError, match="was executed with other parameters"):
+        publish(project, "laptop")
+    stamp(project, parameters={"profile": "laptop", "data_dir": "mine"})
+    publish(project, "laptop")
+    # As a notebook does that is executed by hand.
+    results = project / "_build/laptop/results/01_first.json"
+    results.write_text(results.read_text().replace("0.5", "0.9"))
+    with pytest.raises(UserError, match="not of the execution that its results are"):
+        publish(project, "laptop")
+
+
 def test_large_pages_and_figures_are_refused(tmp_path: Path) -> None:
     page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell()])
     for content, message in (
@@ -169,6 +212,12 @@ def test_new_numbers_are_held_against_the_published_ones(project: Path) -> None:
         assert (row.name, row.published, row.now) == ("01_first.miou", 0.5, miou)
         assert row.tolerance == pytest.approx(0.04)
         assert row.is_within is is_within
+    # An encoder that started from other weights is another experiment.
+    published = project / "book/results/01_first.json"
+    for path, weights in ((published, "random"), (new, "imagenet")):
+        numbers = {"miou": 0.1, "weights": weights, "provenance": ORIGIN}
+        path.write_text(json.dumps(numbers))
+    assert [row.tolerance for row in compare(project, "laptop")] == [None]
     new.write_text(json.dumps({"provenance": ORIGIN}))
     with pytest.raises(UserError, match="has no 'miou'"):
         compare(project, "laptop")
@@ -189,8 +238,8 @@ def test_a_page_whose_data_set_was_not_there_stays_as_published(project: Path) -
     publish(project, "laptop")
     source = project / "notebooks/01_first.py"
     header = SOURCE.replace(
-        'profile = "laptop"  # its name',
-        'profile = "laptop"  # its name\nsecond_data = "data/photos"  # a set',
+        "scene_seed = 0  # of the first",
+        'scene_seed = 0  # of the first\nsecond_data = "data/photos"  # a set',
     )
     build = project / "_build/laptop"
     # Published from another profile, say, and not executed with this one.

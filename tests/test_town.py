@@ -1,6 +1,7 @@
 """The generator: seeded, exact, in the layout of the real data."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,10 @@ def test_a_town_of_another_call_is_refused_or_renewed(tmp_path: Path) -> None:
         make_town(tmp_path / "t", 2, (32, 32), seed=1)
     renew_town(tmp_path / "t", 3, (32, 32), seed=1)
     assert len(find_pairs(tmp_path / "t")) == 3
+    # One that was stopped on the way goes on: it is still known for a town.
+    shutil.rmtree(tmp_path / "t/dataA")
+    renew_town(tmp_path / "t", 4, (32, 32), seed=1)
+    assert len(find_pairs(tmp_path / "t")) == 4
     # A link to a larger disk is kept.
     (tmp_path / "t").rename(tmp_path / "elsewhere")
     (tmp_path / "t").symlink_to("elsewhere")

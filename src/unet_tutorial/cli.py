@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -605,6 +605,8 @@ def notebooks(
     ] = False,
 ) -> None:
     """Execute the stale notebooks by papermill and lay out the book's pages."""
+    from unet_tutorial.files import locked
+
     with _told_if_missing():
         from unet_tutorial import notebooks as runner
 
@@ -634,9 +636,16 @@ def notebooks(
             elif done == 1:
                 console.print(f"rendering {total} scenes")
 
-        outcomes = runner.run_notebooks(
-            Path.cwd(), profile, data, only, studies, show_scene, show
-        )
+        with ExitStack() as stack:
+            build = Path("_build", profile)
+            try:
+                stack.enter_context(locked(build, wait=False))
+            except UserError as busy:
+                console.print(f"waiting: {busy}")
+                stack.enter_context(locked(build))
+            outcomes = runner.run_notebooks(
+                Path.cwd(), profile, data, only, studies, show_scene, show
+            )
     executed = 0.0
     for outcome in outcomes:
         if outcome.seconds is None:

@@ -27,7 +27,7 @@ from unet_tutorial.data.pairs import digest_pair, find_pairs, join_digests
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import digest_files, read_json, whole_file, write_json
 from unet_tutorial.source import source_state
-from unet_tutorial.town.drive import DESCRIPTION, is_town, renew_town
+from unet_tutorial.town.drive import DESCRIPTION, is_town, make_town, renew_town
 
 # What no notebook imports: a change there makes no result stale.
 NOT_IN_RESULTS = {"cli.py", "__main__.py", "publishing.py"}
@@ -105,8 +105,9 @@ def read_notebook(path: Path) -> Notebook:
     """Read what a text notebook declares.
 
     Raises:
-        UserError: if it has no ``parameters`` cell, or more than one, if a default is
-            no plain value, or its header names a data set that it has no parameter for.
+        UserError: if it has no ``parameters`` cell, or more than one, if that holds
+            more than names and plain values, or its header names a data set that it
+            has no parameter for.
     """
     source = jupytext.read(path)
     cells = [
@@ -117,13 +118,7 @@ def read_notebook(path: Path) -> Notebook:
             f"{path}: has {len(cells)} cells tagged 'parameters'; it needs exactly one"
         )
     try:
-        parameters = {
-            target.id: ast.literal_eval(statement.value)
-            for statement in ast.parse(cells[0].source).body
-            if isinstance(statement, ast.Assign)
-            for target in statement.targets
-            if isinstance(target, ast.Name)
-        }
+        parameters = dict(map(_read_parameter, ast.parse(cells[0].source).body))
     except (SyntaxError, ValueError) as error:
         raise UserError(
             f"{path}: its parameters cell holds more than names and plain values "
@@ -144,6 +139,16 @@ def read_notebook(path: Path) -> Notebook:
         data,
         dict(about.get("seconds", {})),
     )
+
+
+def _read_parameter(statement: ast.stmt) -> tuple[str, Any]:
+    match statement:
+        case (
+            ast.Assign(targets=[ast.Name(id=name)], value=value)
+            | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+        ):
+            return name, ast.literal_eval(value)
+    raise ValueError(f"'{ast.unparse(statement)}'")
 
 
 def find_notebooks(folder: Path) -> list[Notebook]:
@@ -217,10 +222,29 @@ def read_profile(path: Path, notebooks: Iterable[Notebook]) -> dict[str, Any]:
                 f"{path}: '{name}: {value}' is of the wrong kind; write it as "
                 f"'{name}: {example}'"
             )
+    for notebook in notebooks:
+        for name, default in notebook.parameters.items():
+            if name in profile and not _is_alike(profile[name], default):
+                raise UserError(
+                    f"{path}: '{name}: {profile[name]}' is of another kind than the "
+                    f"default of {notebook.name}; write it as '{name}: {default}'"
+                )
     for name, value in (("profile", path.stem), ("out_dir", f"_build/{path.stem}")):
         if profile.get(name) != value:
             raise UserError(f"{path}: must say '{name}: {value}', as the file is named")
     return profile
+
+
+def _is_alike(value: Any, default: Any) -> bool:
+    """Whether a notebook that is written for the default may get the value."""
+    if isinstance(default, list):
+        return isinstance(value, list) and all(
+            _is_alike(entry, default[0]) for entry in value if default
+        )
+    if isinstance(default, float):
+        return type(value) in (int, float)
+    # An empty path would be that of the project itself.
+    return type(value) is type(default) and value != ""
 
 
 def run_notebooks(
@@ -284,7 +308,7 @@ def run_notebooks(
     described_by = functools.cache(_description_of_set)
     find_pairs(root / profile["data_dir"])  # asked for, even if nothing reads it now
 
-    stale: list[tuple[Notebook, dict[str, Any], str]] = []
+    stale: list[tuple[Notebook, str, dict[str, Any]]] = []
     fingerprints: dict[str, str] = {}
     stamps = {notebook.name: read_stamp(build, notebook) for notebook in notebooks}
     for notebook in notebooks:
@@ -293,8 +317,9 @@ def run_notebooks(
         }
         # Nobody asks whether a page is stale that is neither wanted nor there.
         known = notebook.name in wanted or stamps[notebook.name]
+        text = notebook.path.read_text()
         parts = [
-            notebook.path.read_text(),
+            text,
             chosen,
             library_digest,
             *(
@@ -310,10 +335,10 @@ def run_notebooks(
             notebook.name in wanted
             and stamps[notebook.name].get("fingerprint") != fingerprint
         ):
-            stale.append((notebook, chosen, fingerprint))
+            stale.append((notebook, text, chosen))
 
     clock = _Clock([n for n, _, _ in stale], profile_name, stamps)
-    for position, (notebook, chosen, fingerprint) in enumerate(stale, start=1):
+    for position, (notebook, text, chosen) in enumerate(stale, start=1):
 
         def on_cell(
             cell: int, cells: int, name: str = notebook.name, at: int = position
@@ -328,7 +353,7 @@ def run_notebooks(
         for earlier in (build / "stamps" / f"{notebook.name}.json", results):
             earlier.unlink(missing_ok=True)
         state = source_state()  # the code may change while it is executed
-        executed = _execute(root, build, notebook, chosen, on_cell)
+        executed = _execute(root, build, notebook.name, text, chosen, on_cell)
         seconds = round(clock.stop(), 1)
         page = build / "pages" / f"{notebook.name}.ipynb"
         with whole_file(page) as temporary:
@@ -346,14 +371,20 @@ def run_notebooks(
         }
         write_json(results, written)
         # The stamp comes last: it says that page and results are whole.
-        stamps[notebook.name] = {"fingerprint": fingerprint, "seconds": seconds}
+        stamps[notebook.name] = {
+            "fingerprint": fingerprints[notebook.name],
+            "seconds": seconds,
+            "parameters": chosen,
+            "needs": {name: fingerprints[name] for name in notebook.needs},
+            "content": digest_files([page, results]),
+        }
         write_json(build / "stamps" / f"{notebook.name}.json", stamps[notebook.name])
 
     # What may be left out and is out of date is shown as it was published.
     shown = [
         notebook.name
         for notebook in notebooks
-        if not notebook.may_be_left_out
+        if (stamps[notebook.name] and not notebook.may_be_left_out)
         or stamps[notebook.name].get("fingerprint") == fingerprints[notebook.name]
     ]
     anew = {name: stamps[name]["seconds"] for name in shown if stamps[name]}
@@ -435,10 +466,12 @@ def lay_out_pages(root: Path, build: Path, names: list[str]) -> None:
         if path.is_file() and inside.parts[0] != "src" and inside not in sources:
             path.unlink()
     # The pages include the library's code from here.
-    if not (site / "src").exists():
-        (site / "src").symlink_to(
-            os.path.relpath(root / "src", site), target_is_directory=True
-        )
+    link = site / "src"
+    if not link.exists():
+        link.unlink(missing_ok=True)  # it may lead where the project was before
+        # Either may be reached by a link to another disk.
+        code = os.path.relpath((root / "src").resolve(), site.resolve())
+        link.symlink_to(code, target_is_directory=True)
 
 
 def _in_words(profile: dict[str, Any]) -> dict[str, Any]:
@@ -469,11 +502,16 @@ def _with_needs(notebooks: list[Notebook], only: str | None, studies: bool) -> s
 def _make_town(
     folder: Path, profile: dict[str, Any], on_scene: Callable[[int, int], None]
 ) -> None:
-    """Make the embedded data set, unless the profile names a set of another kind."""
+    """Make the embedded data set, unless the profile names a set of another kind.
+
+    At the places that 'make clean' clears as well, another town is replaced. Elsewhere
+    it is somebody's own, and :func:`make_town` refuses.
+    """
     if folder.exists() and not is_town(folder):
         return
     count = profile["num_scenes"]
-    renew_town(
+    make = renew_town if folder.match("data/town-*") else make_town
+    make(
         folder,
         count,
         tuple(profile["scene_size"]),
@@ -508,11 +546,16 @@ def _description_of_set(data: Path) -> list[Any] | None:
 
 
 def read_stamp(build: Path, notebook: Notebook) -> dict[str, Any]:
-    """What the last execution left, or nothing if a part of it is gone."""
+    """What the last execution left, or nothing if a part of it is gone or another's.
+
+    By hand, too, notebooks may be executed that write to the same results.
+    """
     stamp = build / "stamps" / f"{notebook.name}.json"
-    page = build / "pages" / f"{notebook.name}.ipynb"
-    whole = all(path.is_file() for path in (stamp, page, _results_of(build, notebook)))
-    return read_json(stamp) if whole else {}
+    left = [build / "pages" / f"{notebook.name}.ipynb", _results_of(build, notebook)]
+    if not all(path.is_file() for path in (stamp, *left)):
+        return {}
+    told = read_json(stamp)
+    return told if told.get("content") == digest_files(left) else {}
 
 
 def _results_of(build: Path, notebook: Notebook) -> Path:
@@ -522,17 +565,20 @@ def _results_of(build: Path, notebook: Notebook) -> Path:
 def _execute(
     root: Path,
     build: Path,
-    notebook: Notebook,
+    name: str,
+    text: str,
     parameters: dict[str, Any],
     on_cell: Callable[[int, int], None],
 ) -> nbformat.NotebookNode:
-    source = jupytext.read(notebook.path)
+    source = jupytext.reads(text, "py")
     cells = len(source.cells) + 1  # papermill adds the one with the parameters
-    failed = build / "failed" / f"{notebook.name}.ipynb"
+    failed = build / "failed" / f"{name}.ipynb"
     failed.parent.mkdir(parents=True, exist_ok=True)
     # A library that wants to draw its progress by widgets warns on the page if it
     # cannot. Widgets load scripts from another host, so the book has none.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
+    # A kernel has a backend that puts figures on the page, unless it is told another.
+    os.environ.pop("MPLBACKEND", None)
     try:
         executed = papermill.execute_notebook(
             source,
@@ -549,12 +595,12 @@ def _execute(
         )
     except PapermillExecutionError as error:
         raise UserError(
-            f"{notebook.path.name}: cell {error.cell_index} failed with {error.ename}: "
+            f"{name}.py: cell {error.cell_index} failed with {error.ename}: "
             f"{error.evalue}; the notebook with the traceback is {failed}"
         ) from error
     except (DeadKernelError, CellTimeoutError) as error:
         raise UserError(
-            f"{notebook.path.name}: its kernel died ({error}); is the memory enough? "
+            f"{name}.py: its kernel died ({error}); is the memory enough? "
             f"What it had done is in {failed}"
         ) from error
     failed.unlink()

@@ -14,7 +14,13 @@ import yaml
 
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import read_json, whole_file, write_json
-from unet_tutorial.notebooks import Notebook, describe_build, find_notebooks, read_stamp
+from unet_tutorial.notebooks import (
+    Notebook,
+    describe_build,
+    find_notebooks,
+    read_profile,
+    read_stamp,
+)
 
 # What a reader on a phone, and whoever clones the project, should not have to load.
 NOTEBOOK_LIMIT, FIGURE_LIMIT, TOTAL_LIMIT = 1_500_000, 250_000, 12_000_000
@@ -36,7 +42,8 @@ def publish(root: Path, profile: str) -> list[str]:
 
     Raises:
         UserError: if the profile is ``ci``, or a page is missing, is too large, or was
-            executed from another source or with changes that are in no commit.
+            executed from another source, with other parameters, before what it needs,
+            or with changes that are in no commit.
     """
     if profile == "ci":
         raise UserError(
@@ -46,16 +53,26 @@ def publish(root: Path, profile: str) -> list[str]:
     build, pages, results = root / "_build" / profile, {}, {}
     digests: set[str | None] = {None}
     notebooks = find_notebooks(root / "notebooks")
+    values = read_profile(root / f"notebooks/profiles/{profile}.yaml", notebooks)
     stamps = {notebook.name: read_stamp(build, notebook) for notebook in notebooks}
     for notebook in notebooks:
         is_new = bool(stamps[notebook.name])
         executed, numbers = _to_publish(root, profile, notebook, is_new)
         results[notebook.name] = read_json(numbers)
         origin = results[notebook.name].get("provenance", {})
-        if not is_new and any(stamps[name] for name in notebook.needs):
+        needs = {name: stamps[name].get("fingerprint") for name in notebook.needs}
+        if stamps[notebook.name].get("needs", dict.fromkeys(needs)) != needs:
             raise UserError(
                 f"{executed}: needs what was executed anew; execute it, too: "
                 f"'notebooks --profile {profile} --only {notebook.name}'"
+            )
+        # Any data set may be published, and pages tell which one.
+        chosen = stamps[notebook.name].get("parameters", {})
+        if any(values.get(key) != chosen[key] for key in chosen if key != "data_dir"):
+            raise UserError(
+                f"{executed}: was executed with other parameters than those of the "
+                f"profile now; execute it again: 'notebooks --profile {profile} --only "
+                f"{notebook.name}'"
             )
         if not is_new and not notebook.data and origin.get("profile") != profile:
             raise UserError(
@@ -209,7 +226,8 @@ def compare(root: Path, profile: str) -> list[Compared]:
 
     Compared is each number that a page quotes. How far the two may lie apart is in
     ``book/tolerances.yaml``. Pages about a data set that was not there, or another, are
-    left out.
+    left out. Of a page whose encoder started from other weights than the published one,
+    and of those that need it, nothing need be alike.
 
     Raises:
         UserError: if results are missing, or are of another profile or other data.
@@ -221,18 +239,27 @@ def compare(root: Path, profile: str) -> list[Compared]:
         for path in root.glob(pattern)
         for reference in REFERENCE.findall(path.read_text())
     }
-    optional = {
+    notebooks = find_notebooks(root / "notebooks")
+    optional = {notebook.name for notebook in notebooks if notebook.data}
+    results = {
+        notebook.name: [
+            folder / f"results/{notebook.name}.json"
+            for folder in (root / "book", root / "_build" / profile)
+        ]
+        for notebook in notebooks
+    }
+    otherwise = {
         notebook.name
-        for notebook in find_notebooks(root / "notebooks")
-        if notebook.data
+        for notebook in notebooks
+        for name in (notebook.name, *notebook.needs)
+        if len({_weights_of(path) for path in results[name]}) > 1
     }
     compared = []
     for name in sorted(quoted):
         page = name.partition(".")[0]
         if page in NOT_COMPARED:
             continue
-        published = root / f"book/results/{page}.json"
-        new = root / f"_build/{profile}/results/{page}.json"
+        published, new = results[page]
         if reason := _why_not_comparable(published, new):
             if page in optional:
                 continue
@@ -240,8 +267,14 @@ def compare(root: Path, profile: str) -> list[Compared]:
         there, here = (
             _look_up(path, name.partition(".")[2]) for path in (published, new)
         )
-        compared.append(Compared(name, there, here, _tolerance_of(name, tolerances)))
+        tolerance = None if page in otherwise else _tolerance_of(name, tolerances)
+        compared.append(Compared(name, there, here, tolerance))
     return compared
+
+
+def _weights_of(results: Path) -> str | None:
+    """What the encoder of a page started from, if it says that."""
+    return read_json(results).get("weights") if results.is_file() else None
 
 
 def _why_not_comparable(published: Path, new: Path) -> str | None:

@@ -10,7 +10,9 @@ def source_state() -> dict[str, str | bool | None]:
     Both are None outside of a checkout.
     """
     # What else has changed, or lies around, has no say in a result.
-    changes = _git("status", "--porcelain", "--", ":/src", ":/notebooks")
+    root = Path(__file__).parents[2]
+    places = (str(root / folder) for folder in ("src", "notebooks"))
+    changes = _git("status", "--porcelain", "--", *places)
     return {
         "commit": _git("rev-parse", "--short=12", "HEAD"),
         "dirty": None if changes is None else bool(changes),

@@ -118,10 +118,13 @@ def renew_town(
     """:func:`make_town`, but what another call or version made is replaced."""
     wanted = _describe(count, size, seed, frames, False, False, weathers)
     if _description_in(out) not in (None, wanted):
-        # It may be a link to another disk, which stays.
-        place = out.resolve()
-        shutil.rmtree(place)
-        place.mkdir()
+        # The description goes last: without it, a rest would pass for somebody's own.
+        for path in out.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != DESCRIPTION:
+                path.unlink()
+        (out / DESCRIPTION).unlink()
     make_town(out, count, size, seed, frames, weathers=weathers, on_pair=on_pair)
 
 
