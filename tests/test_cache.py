@@ -148,6 +148,17 @@ def test_the_cache_of_data_that_is_gone_is_removed(data: Path, town: Path) -> No
     decoded(data)
     folder = cache._place(data, SIZE, None)
     assert folder.exists()
+    exists = Path.exists
+
+    def look(path: Path) -> bool:
+        if path == data.resolve():
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    with pytest.MonkeyPatch.context() as patch:  # as when a server does not answer
+        patch.setattr(Path, "exists", look)
+        open_set(town, (18, 18))
+    assert folder.exists()
     shutil.rmtree(data)
     open_set(town, (20, 20))
     assert not folder.exists()

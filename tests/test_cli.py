@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 import unet_tutorial
@@ -145,10 +146,28 @@ def test_check_prints_a_line_for_each_fault(tmp_path: Path, town: Path) -> None:
     for folder in ("CameraRGB", "CameraSeg"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.png").write_text("no picture")
-    (tmp_path / "CameraRGB/b.png").write_text("alone")
+    # A name in no encoding of today, as old archives bring them.
+    (tmp_path / os.fsdecode(b"CameraRGB/stra\xdfe.png")).write_text("alone")
     result = call("data", "check", tmp_path)
     assert result.exit_code == 1
     assert len(result.stdout.strip().splitlines()) == 2
+    assert r"stra\udcdfe.png: has no mask" in result.stdout
+
+
+def test_check_tells_what_names_and_ids_were_taken_for(tmp_path: Path) -> None:
+    text = "folders: [{images: a, masks: b}]\nignore: 255\n"
+    text += 'classes: {Ground: "#000000", Disc: "#ffffff"}\n'
+    (tmp_path / "dataset.yaml").write_text(text)
+    for i in range(12):
+        for folder, value in (("a", 80), ("b", 255 * (i % 2))):
+            path = tmp_path / f"{folder}/frame_{i:04}_640.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("L", (32, 32), value).save(path)
+    result = call("data", "check", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "no mask holds Disc" in result.stdout
+    told = "12 drives; 'frame_0000_640' is frame 640 of 'frame_0000_'"
+    assert told in result.stdout.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
 """Pairs are found and vouched for."""
 
+import os
 import shutil
+import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +58,39 @@ def test_a_temporary_file_of_a_killed_process_is_no_picture(tmp_path: Path) -> N
     assert len(find_pairs(tmp_path)) == 1
 
 
+def test_a_folder_counts_once_however_many_links_lead_to_it(tmp_path: Path) -> None:
+    make_pair(tmp_path / "dataA", "a.png")
+    (tmp_path / "current").symlink_to("dataA")
+    (tmp_path / "dataA/here").symlink_to(".")
+    (pair,) = find_pairs(tmp_path)
+    assert pair.image == tmp_path / "dataA/CameraRGB/a.png"
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As for a user without the right to; the tests may be root's.
+    make_pair(tmp_path / "dataA", "a.png")
+    make_pair(tmp_path / "dataB", "b.png")
+    listdir, scandir = os.listdir, os.scandir
+
+    def refuse(way: Any, name: str) -> Any:
+        def look(place: Any) -> Any:
+            if str(place).endswith(name):
+                raise PermissionError(13, "Permission denied", str(place))
+            return way(place)
+
+        return look
+
+    monkeypatch.setattr(os, "scandir", refuse(scandir, "dataB"))
+    with pytest.raises(UserError, match="dataB: cannot be read"):
+        find_pairs(tmp_path)
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "listdir", refuse(listdir, "CameraSeg"))
+    with pytest.raises(UserError, match="CameraSeg: cannot be read"):
+        find_pairs(tmp_path)
+
+
 def test_folders_may_be_links(tmp_path: Path) -> None:
     make_pair(tmp_path / "disk", "a.png")
     (tmp_path / "set").mkdir()
@@ -81,6 +118,19 @@ def test_masks_of_every_usual_kind_hold_the_same_ids(tmp_path: Path) -> None:
         assert np.array_equal(read_mask(tmp_path / f"{kind}.png"), ids), kind
 
 
+def png_of_16_bits(width: int, height: int) -> bytes:
+    """An RGB file that Pillow cannot write: black."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        sum_ = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + sum_
+
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(height * (1 + 6 * width)))
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
 def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
     for name in (
         "deep",
@@ -92,6 +142,9 @@ def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
         "alone",
         "noimage",
         "green",
+        "deep_colour",
+        "turned",
+        "few_bits",
     ):
         make_pair(tmp_path, f"{name}.png")
     seg, rgb = tmp_path / "CameraSeg", tmp_path / "CameraRGB"
@@ -103,6 +156,18 @@ def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
     green = np.zeros((4, 6, 3), np.uint8)
     green[..., 1] = 7
     save(seg / "green.png", green)
+    # Pillow reads these as if they had 8 bits, and cannot write the second.
+    save(seg / "few_bits.png", np.ones((4, 6), np.uint8))
+    with Image.open(seg / "few_bits.png") as image:
+        image.save(seg / "few_bits.png", bits=4)
+    (rgb / "deep_colour.png").write_bytes(png_of_16_bits(6, 4))
+    note = Image.Exif()
+    note[0x0112] = 3  # it stands upside down
+    Image.new("RGB", (6, 4)).save(rgb / "turned.png", exif=note)
+    for kind, name in ((rgb, "photo.jpg"), (rgb, "capital.PNG")):
+        save(kind / name, np.zeros((4, 6, 3), np.uint8))
+    save(seg / "photo.png", np.zeros((4, 6), np.uint8))
+    (rgb / "good.jpg").write_bytes(b"beside its PNG file it may lie")
     (seg / "alone.png").unlink()
     (rgb / "noimage.png").unlink()
     report = check_pairs(tmp_path)
@@ -115,6 +180,11 @@ def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
         "broken.png: cannot be decoded",
         "deep.png: mode I;16 is not of 8 bits",
         "green.png: its green or blue channel is not empty",
+        "few_bits.png: mode L is no mask of 8 bits",
+        "deep_colour.png: mode RGB is not of 8 bits",
+        "turned.png: notes that it is to be turned",
+        "photo.jpg: only files NAME.png are read; save it as one",
+        "capital.PNG: only files NAME.png are read; save it as one",
     }
     assert len(report.faults) == len(expected)
     for part in expected:
@@ -127,6 +197,19 @@ def test_a_digest_changes_with_any_byte(tmp_path: Path) -> None:
     before = digest_pair(*find_pairs(tmp_path))
     save(tmp_path / "CameraSeg/a.png", np.ones((4, 6), np.uint8))
     assert digest_pair(*find_pairs(tmp_path)) != before
+
+
+def test_a_digest_is_the_same_by_any_way_to_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "set/a.png", np.zeros((4, 6, 3), np.uint8))
+    save(tmp_path / "set/masks/a.png", np.zeros((4, 6), np.uint8))
+    entry = '{images: ".", masks: masks}'
+    text = f'folders: [{entry}]\nclasses: {{Ground: "#000000"}}\n'
+    (tmp_path / "set/dataset.yaml").write_text(text)
+    before = digest_pair(*find_pairs(tmp_path / "set"))
+    monkeypatch.chdir(tmp_path / "set")
+    assert digest_pair(*find_pairs(Path("."))) == before
 
 
 # --- the real data ------------------------------------------------------------------

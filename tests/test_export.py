@@ -1,5 +1,7 @@
 """A network in a file answers as the run does."""
 
+import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -63,5 +65,26 @@ def test_what_is_no_network_is_told_in_a_line(tiny_run: Run, tmp_path: Path) -> 
             call("predict", "--run", tmp_path / name, "--out", tmp_path, "a.png")
         )
         assert f"{name}: is no network that 'export' wrote" in line
+    call("export", "--run", tiny_run.folder, "--out", tmp_path / "good.pt2")
+    about = "unet_tutorial.json"
+    for key, value in (
+        ("size", [16, 16]),
+        ("size", "large"),
+        ("target", "lyft"),
+        ("classes", {"names": ["a"], "colours": ["#000000"], "ignore_index": None}),
+    ):
+        with (
+            zipfile.ZipFile(tmp_path / "good.pt2") as good,
+            zipfile.ZipFile(tmp_path / "changed.pt2", "w") as changed,
+        ):
+            for name in good.namelist():
+                content = good.read(name)
+                if name.endswith(about):
+                    content = json.dumps(json.loads(content) | {key: value}).encode()
+                changed.writestr(name, content)
+        line = error_of(
+            call("predict", "--run", tmp_path / "changed.pt2", "--out", ".", "a")
+        )
+        assert "changed.pt2: is no network that 'export' wrote" in line
     line = error_of(call("predict", "--run", tmp_path / "no.onnx", "--out", ".", "a"))
     assert "no.onnx: is no network" in line

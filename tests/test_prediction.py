@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +81,12 @@ def test_a_picture_is_turned_as_its_camera_noted(
     predictor: Predictor, town: Path, tmp_path: Path
 ) -> None:
     with Image.open(find_pairs(town)[0].image) as image:
-        exif = image.getexif()
-        exif[0x0112] = 6  # to be turned by a quarter
+        # It is to be turned by a quarter; and a resolution is a word, not a fraction,
+        # as some cameras write it.
+        turned = struct.pack("<HHIHxx", 0x0112, 3, 1, 6)
+        resolution = struct.pack("<HHI4s", 0x011A, 2, 3, b"72")
+        tags = struct.pack("<H", 2) + turned + resolution + bytes(4)
+        exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + tags
         image.save(tmp_path / "phone.png", exif=exif)
     predict_files(predictor, [tmp_path / "phone.png"], tmp_path / "out")
     assert read_mask(tmp_path / "out/phone.png").shape == (64, 48)
@@ -107,6 +112,20 @@ def test_no_answer_is_written_over_an_image_or_another_answer(
     with pytest.raises(UserError, match="would be written over"):
         predict_files(predictor, same_name, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_that_is_no_answer_is_not_written_over(
+    predictor: Predictor, town: Path, tmp_path: Path
+) -> None:
+    image = find_pairs(town)[0].image
+    label = tmp_path / image.name
+    label.write_bytes(b"drawn by hand")
+    with pytest.raises(UserError, match="beside no overlay of ours"):
+        predict_files(predictor, [image], tmp_path)
+    assert label.read_bytes() == b"drawn by hand"
+    label.unlink()
+    for _ in range(2):  # an answer of ours may be given again
+        predict_files(predictor, [image], tmp_path)
 
 
 def test_an_output_folder_that_is_a_file_is_named(

@@ -4,9 +4,11 @@
 # faulty calls answer at once.
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +44,9 @@ class _Group(typer.core.TyperGroup):
     """Commands whose errors for people are printed as one line."""
 
     def invoke(self, ctx: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # names of files may be of any bytes
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except UserError as error:
@@ -177,7 +182,7 @@ def data_check(
     """Decode every pair once: a table if all is well, else a line for each fault."""
     from unet_tutorial.data.description import read_description
     from unet_tutorial.data.pairs import check_pairs
-    from unet_tutorial.data.split import split_pairs
+    from unet_tutorial.data.split import drive_and_frame, split_pairs
 
     with _progress("checking", 1) as advance:
         report = check_pairs(folder, on_pair=advance)
@@ -201,6 +206,9 @@ def data_check(
         share = report.pixels[class_id] / report.pixels.sum()
         table.add_row(str(class_id), name, f"{100 * share:.3f} %")
     console.print(table)
+    absent = [name for i, name in enumerate(classes.names) if not report.pixels[i]]
+    if absent:
+        console.print(f"no mask holds {', '.join(absent)}", style="yellow")
     try:
         parts = split_pairs(report.pairs)
     except UserError as error:  # too few to train on, but nothing is wrong with them
@@ -209,6 +217,12 @@ def data_check(
     counts = [f"{name} {len(part)}" for name, part in parts.items()]
     left_out = len(report.pairs) - sum(map(len, parts.values()))
     console.print(f"{', '.join(counts)} pairs, {left_out} between them left out")
+    if not report.pairs[0].part:
+        stem = report.pairs[0].stem
+        drive, frame = drive_and_frame(stem)
+        drives = len({drive_and_frame(pair.stem)[0] for pair in report.pairs})
+        told = "stands alone" if frame is None else f"is frame {frame} of '{drive}'"
+        console.print(f"by their names: {drives} drives; '{stem}' {told}")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
@@ -186,6 +187,12 @@ class ExportedPredictor(Predictor):
             self.classes = Classes(tuple(names), tuple(colours), ignore_index)
             self.target = target_of(about["target"], self.classes)
             self.resize = v2.Resize(tuple(about["size"]), antialias=True)
+            self.classes.colour(np.zeros((1, 1), np.uint8))
+            answer = self._answer(torch.zeros(1, 3, *about["size"], dtype=torch.uint8))
+            if answer.shape != (1, len(self.classes), *about["size"]):
+                raise ValueError(f"its answer has the shape {tuple(answer.shape)}")
+            if self.target.classes != self.classes:
+                raise ValueError("its classes are not those of its target")
         except UserError:
             raise
         except Exception as error:  # each runtime has errors of its own

@@ -1,5 +1,6 @@
 """A finished run and images in, masks and scores out."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,8 @@ def predict_files(
 
     Raises:
         UserError: if an image cannot be read, the folder cannot be written, or an
-            answer would be written over an image or another answer.
+            answer would be written over an image, another answer, or a mask that is
+            no answer.
     """
     targets = {
         path: (out / f"{path.stem}.png", out / f"{path.stem}_overlay.png")
@@ -209,11 +211,17 @@ def predict_files(
                     "of one name into folders of their own"
                 )
             taken.add(name.resolve())
+        if os.path.exists(names[0]) and not os.path.exists(names[1]):
+            raise UserError(
+                f"{names[0]}: is there already, and beside no overlay of ours; predict "
+                "into a new folder"
+            )
     for done, path in enumerate(images, start=1):
         image = read_image(path, upright=True)
         mask = predictor.mask(image)
         overlay = image // 2 + predictor.classes.colour(mask) // 2
         mask_path, overlay_path = targets[path]
-        write_mask(mask_path, mask)
+        # The mask comes last: where it stands alone, it is somebody else's.
         write_picture(overlay_path, overlay, compress_level=1)  # four times as fast
+        write_mask(mask_path, mask)
         on_image(done)

@@ -270,5 +270,9 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 def _remove_orphans(caches: Path) -> None:
     """Remove the caches of data sets that are gone."""
     for about in caches.glob(f"*/{ABOUT}"):
-        if not Path(_read_about(about.parent).get("data", "")).exists():
+        try:
+            is_gone = not Path(_read_about(about.parent).get("data", "")).exists()
+        except OSError:  # it cannot be reached now
+            continue
+        if is_gone:
             shutil.rmtree(about.parent, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,18 +58,24 @@ def read_description(path: Path) -> Description:
         ignore: 11              # pixels with this id do not count
 
     Raises:
-        UserError: if there is no such folder or file, or the description is wrong.
+        UserError: if there is no such folder or file, it cannot be read, or the
+            description is wrong.
     """
-    if path.is_file():
-        return _parse(path)
-    if not path.is_dir():
+    try:
+        if path.is_file():
+            return _parse(path)
+        if not path.is_dir():
+            raise UserError(
+                f"{path}: no such folder or file; make a folder with 'data make --out "
+                f"{path}'"
+            )
+        if (path / FILE_NAME).is_file():
+            return _parse(path / FILE_NAME)
+        images = sorted(place for place in _walk(path) if place.name == IMAGES)
+    except OSError as error:
         raise UserError(
-            f"{path}: no such folder; make one with 'data make --out {path}'"
-        )
-    if (path / FILE_NAME).is_file():
-        return _parse(path / FILE_NAME)
-    found = (Path(folder) for folder, _, _ in os.walk(path, followlinks=True))
-    images = sorted(folder for folder in found if folder.name == IMAGES)
+            f"{error.filename or path}: cannot be read ({error.strerror})"
+        ) from error
     folders = tuple(Folder(folder, folder.parent / MASKS) for folder in images)
     if not folders:
         raise UserError(
@@ -76,6 +83,24 @@ def read_description(path: Path) -> Description:
             f"a {FILE_NAME} that says where they are"
         )
     return Description(path.resolve().name, LYFT, folders)
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    """All folders in a folder, each of them once, however many links lead to it."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    known = set()
+    for place, folders, _ in os.walk(top, followlinks=True, onerror=stop):
+        real = os.path.realpath(place)
+        if real in known:
+            folders.clear()
+            continue
+        known.add(real)
+        # The folder itself before a link to it, so that it is the one that is named.
+        folders.sort(key=lambda name: (os.path.islink(os.path.join(place, name)), name))
+        yield Path(place)
 
 
 class _OnlyOnce(yaml.SafeLoader):
@@ -104,9 +129,10 @@ def _parse(path: Path) -> Description:
             f"{path}: must hold 'folders' and 'classes', may hold 'name', 'root' and "
             "'ignore', and nothing else"
         )
-    root = path.parent / str(content.get("root", "."))
+    # Of a line that says nothing, YAML makes None.
+    root = path.parent / str(content.get("root") or ".")
     return Description(
-        str(content.get("name", path.resolve().parent.name)),
+        str(content.get("name") or path.resolve().parent.name),
         _parse_classes(path, content["classes"], content.get("ignore")),
         tuple(_parse_folders(path, root, content["folders"])),
     )
@@ -117,14 +143,17 @@ def _parse_classes(path: Path, names: Any, ignore: Any) -> Classes:
         raise UserError(
             f"{path}: 'classes' must hold 1 to 255 lines 'Name: \"#rrggbb\"'"
         )
+    if all(type(name) is int for name in names):
+        raise UserError(
+            f"{path}: 'classes' holds names and colours in the order of their ids, and "
+            "no ids"
+        )
     for name, colour in names.items():
         if not isinstance(name, str):  # YAML takes No, On and 1 for something else
             raise UserError(f'{path}: write the class {name} in quotes, as "No"')
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", str(colour)):
             raise UserError(f"{path}: the colour of '{name}' must be as \"#1a2b3c\"")
-    if ignore is not None and not (
-        isinstance(ignore, int) and len(names) <= ignore <= 255
-    ):
+    if ignore is not None and not (type(ignore) is int and len(names) <= ignore <= 255):
         raise UserError(
             f"{path}: 'ignore' must be an id from {len(names)} to 255, beyond those "
             "of the classes"
@@ -156,6 +185,13 @@ def _parse_folders(path: Path, root: Path, entries: Any) -> list[Folder]:
             if not place.is_dir():
                 raise UserError(f"{path}: there is no folder {place}")
         folders.append(folder)
+    places = [folder.images.resolve() for folder in folders]
+    for folder, place in zip(folders, places):
+        if places.count(place) > 1:
+            raise UserError(
+                f"{path}: names {folder.images} more than once; a picture belongs to "
+                "one part"
+            )
     if len({folder.part is None for folder in folders}) > 1:
         raise UserError(f"{path}: give every folder a 'part', or none of them")
     return folders

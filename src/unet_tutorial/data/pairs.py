@@ -2,13 +2,14 @@
 
 import hashlib
 import os
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from unet_tutorial.classes import LYFT, Classes
 from unet_tutorial.data.description import read_description
@@ -16,7 +17,25 @@ from unet_tutorial.errors import UserError
 from unet_tutorial.files import whole_file
 
 # What Pillow raises for files that are broken, no pictures, or far too large.
-UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNDECODABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+# What brings a picture upright, by the number that a camera notes; 1 is upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Endings that say that a file was meant for a picture.
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 
 
 @dataclass(frozen=True)
@@ -74,15 +93,20 @@ def refuse(faults: list[str]) -> None:
 
 
 def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
-    """All pairs of a data set, and what stands alone, in words.
+    """All pairs of a data set, and what stands alone or is no PNG file, in words.
 
     Raises:
-        UserError: if there is no such data set.
+        UserError: if there is no such data set, or it cannot be read.
     """
     pairs, faults = [], []
     for folder in read_description(data).folders:
         images, masks = _png_files(folder.images), _png_files(folder.masks)
-        for name in sorted(images.keys() | masks.keys()):
+        others = _other_pictures(folder.images) + _other_pictures(folder.masks)
+        faults += [
+            f"{path}: only files NAME.png are read; save it as one" for path in others
+        ]
+        told = {f"{path.stem}.png" for path in others}
+        for name in sorted((images.keys() | masks.keys()) - told):
             if name not in masks:
                 faults.append(
                     f"{images[name]}: has no mask in {folder.masks.name}; add it or "
@@ -101,9 +125,38 @@ def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
 
 
 def _png_files(folder: Path) -> dict[str, Path]:
+    return {path.name: path for path in _files(folder) if path.suffix == ".png"}
+
+
+def _other_pictures(folder: Path) -> list[Path]:
+    """Those that nobody has saved as PNG files yet."""
+    files = _files(folder)
+    names = {path.name for path in files}
+    return [
+        path
+        for path in files
+        if path.suffix.lower() in PICTURES and f"{path.stem}.png" not in names
+    ]
+
+
+def _files(folder: Path) -> list[Path]:
     # Names with a dot in front are what systems leave beside files, not pictures.
-    files = (path for path in folder.glob("*.png") if not path.name.startswith("."))
-    return {path.name: path for path in files}
+    try:
+        names = [name for name in os.listdir(folder) if not name.startswith(".")]
+    except FileNotFoundError:  # of masks, beside images
+        names = []
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
+    return [folder / name for name in sorted(names)]
+
+
+def _stored_as(image: Image.Image) -> str:
+    """How a PNG file holds its pixels, as ``L;4`` or ``RGB;16B``; else nothing.
+
+    Pillow says nowhere else that it has brought them to 8 bits.
+    """
+    tiles = getattr(image, "tile", None)
+    return str(tiles[0][-1]) if image.format == "PNG" and tiles else ""
 
 
 def read_image(path: Path, upright: bool = False) -> np.ndarray:
@@ -111,19 +164,28 @@ def read_image(path: Path, upright: bool = False) -> np.ndarray:
 
     Args:
         path: the file.
-        upright: turn it as the camera has noted; pairs are taken as they lie, for a
-            mask has no such note.
+        upright: turn it as the camera has noted.
 
     Raises:
-        UserError: if it cannot be decoded or is not of 8 bits.
+        UserError: if it cannot be decoded or is not of 8 bits, or is to be turned and
+            was not to be taken ``upright``: its mask would not be turned with it.
     """
     try:
         with Image.open(path) as image:
-            if image.mode[0] in "IF":  # conversion would cut off what is above 255
+            # Conversion would cut off what is above 255, or the lower half.
+            if image.mode[0] in "IF" or ";16" in _stored_as(image):
                 raise UserError(
                     f"{path}: mode {image.mode} is not of 8 bits; convert it"
                 )
-            picture = ImageOps.exif_transpose(image) if upright else image
+            # Not by Pillow's own exif_transpose, which writes all notes anew and fails
+            # where one of them is odd.
+            turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+            if turn is not None and not upright:
+                raise UserError(
+                    f"{path}: notes that it is to be turned, which its mask does not; "
+                    "save it upright, without the note"
+                )
+            picture = image if turn is None else image.transpose(turn)
             return np.asarray(picture.convert("RGB"))
     except UNDECODABLE as error:
         raise UserError(
@@ -143,7 +205,8 @@ def read_mask(path: Path, classes: Classes = LYFT) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            if image.mode not in ("RGB", "RGBA", "P", "L"):
+            of_8_bits = image.mode == "P" or ";" not in _stored_as(image)
+            if image.mode not in ("RGB", "RGBA", "P", "L") or not of_8_bits:
                 raise UserError(
                     f"{path}: mode {image.mode} is no mask of 8 bits; convert it"
                 )
@@ -251,7 +314,7 @@ def digest_pair(pair: Pair) -> str:
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-        digest.update(os.fsencode("/".join(path.parts[-2:])))
+        digest.update(os.fsencode("/".join(path.absolute().parts[-2:])))
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()
 

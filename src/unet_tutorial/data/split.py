@@ -59,7 +59,7 @@ def split_pairs(pairs: list[Pair]) -> dict[str, list[Pair]]:
 
 
 def _part_by_name(stem: str) -> str | None:
-    drive, frame = _drive_and_frame(stem)
+    drive, frame = drive_and_frame(stem)
     if frame is None:  # no drive: every such name stands for itself
         return _part_of_frame(stem, 0)
     part = _part_of_frame(drive, frame)
@@ -74,8 +74,8 @@ def _part_of_frame(drive: str, frame: int) -> str:
     return PATTERN[(first + frame // BLOCK) % len(PATTERN)]
 
 
-def _drive_and_frame(stem: str) -> tuple[str, int | None]:
-    """``02_00_012`` is frame 12 of drive ``02_00_``.
+def drive_and_frame(stem: str) -> tuple[str, int | None]:
+    """``02_00_012`` is frame 12 of drive ``02_00_``; None where there is no number.
 
     A number in the middle of a word, as in ``_leftImg8bit``, is not taken if there is
     another.
@@ -92,7 +92,7 @@ def _usual_step(stems: set[str]) -> float:
     # Sets: the two pictures of a stereo camera share their number.
     frames = defaultdict(set)
     for stem in stems:
-        drive, frame = _drive_and_frame(stem)
+        drive, frame = drive_and_frame(stem)
         if frame is not None:
             frames[drive].add(frame)
     steps = [b - a for drive in frames.values() for a, b in pairwise(sorted(drive))]
