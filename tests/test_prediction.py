@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from unet_tutorial import prediction
 from unet_tutorial.classes import LYFT
 from unet_tutorial.data.pairs import Pair, find_pairs, read_image, read_mask
 from unet_tutorial.errors import UserError
@@ -96,6 +97,41 @@ def test_a_picture_that_is_none_is_named(predictor: Predictor, tmp_path: Path) -
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(UserError, match=r"text\.png: cannot be decoded"):
         predict_files(predictor, [tmp_path / "text.png"], tmp_path / "out")
+
+
+def test_many_files_are_answered_in_order_and_few_are_held_at_a_time(
+    predictor: Predictor, town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "AHEAD", 2)
+    read, begun, told = prediction.read_image, [], []
+
+    def look(path: Path, upright: bool) -> np.ndarray:
+        begun.append(path)
+        return read(path, upright)
+
+    def tell(done: int) -> None:
+        told.append(done)
+        assert len(begun) <= done + 4  # two are written and two are decoded
+
+    monkeypatch.setattr(prediction, "read_image", look)
+    images = [pair.image for pair in find_pairs(town)]
+    predict_files(predictor, images, tmp_path, on_image=tell)
+    assert told == list(range(1, len(images) + 1))
+    for path in images:
+        answer = predictor.mask(read(path))
+        assert np.array_equal(read_mask(tmp_path / path.name), answer)
+
+
+def test_a_fault_among_many_keeps_the_answers_before_it(
+    predictor: Predictor, town: Path, tmp_path: Path
+) -> None:
+    images = [pair.image for pair in find_pairs(town)]
+    (tmp_path / "text.png").write_text("no picture")
+    images.insert(1, tmp_path / "text.png")
+    with pytest.raises(UserError, match=r"text\.png: cannot be decoded"):
+        predict_files(predictor, images, tmp_path / "out")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {images[0].name, f"{images[0].stem}_overlay.png"}
 
 
 def test_no_answer_is_written_over_an_image_or_another_answer(

@@ -1,7 +1,10 @@
 """A finished run and images in, masks and scores out."""
 
+import itertools
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,9 @@ from unet_tutorial.metrics import ConfusionMatrix, lyft_score, road_and_vehicle
 from unet_tutorial.models import build_model
 from unet_tutorial.precision import choose_precision
 from unet_tutorial.runs import Run, load_weights
+
+# So many images are decoded, or written, at a time.
+AHEAD = 2 * (os.cpu_count() or 1)
 
 
 def load_model(run: Run) -> nn.Module:
@@ -190,7 +196,8 @@ def predict_files(
 ) -> None:
     """Write for each image its mask, ``NAME.png``, and ``NAME_overlay.png``.
 
-    The mask is in the Lyft format: class ids in the red channel.
+    The mask is in the Lyft format: class ids in the red channel. While the network
+    answers for one image, the next ones are decoded and answers before are written.
 
     Raises:
         UserError: if an image cannot be read, the folder cannot be written, or an
@@ -216,12 +223,35 @@ def predict_files(
                 f"{names[0]}: is there already, and beside no overlay of ours; predict "
                 "into a new folder"
             )
-    for done, path in enumerate(images, start=1):
-        image = read_image(path, upright=True)
-        mask = predictor.mask(image)
+
+    def read(path: Path) -> tuple[Path, np.ndarray]:
+        return path, read_image(path, upright=True)
+
+    def write(answer: tuple[Path, np.ndarray, np.ndarray]) -> None:
+        path, image, mask = answer
         overlay = image // 2 + predictor.classes.colour(mask) // 2
         mask_path, overlay_path = targets[path]
         # The mask comes last: where it stands alone, it is somebody else's.
         write_picture(overlay_path, overlay, compress_level=1)  # four times as fast
         write_mask(mask_path, mask)
-        on_image(done)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        answers = (
+            (path, image, predictor.mask(image))
+            for path, image in _ahead(pool, read, images)
+        )
+        for done, _ in enumerate(_ahead(pool, write, answers), start=1):
+            on_image(done)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Any], Any], items: Iterable[Any]
+) -> Iterator[Any]:
+    """As ``pool.map``, but only a few items ahead, for they are large."""
+    items, begun = iter(items), deque[Future]()
+    while True:
+        for item in itertools.islice(items, AHEAD - len(begun)):
+            begun.append(pool.submit(function, item))
+        if not begun:
+            return
+        yield begun.popleft().result()
