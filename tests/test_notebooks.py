@@ -39,10 +39,12 @@ out_dir = "_build/tiny"  # the results
 {code}
 
 # %%
+import json
 from pathlib import Path
 
+origin = dict.fromkeys(["profile", "data", "date", "device", "versions"])
 Path(out_dir, "results").mkdir(parents=True, exist_ok=True)
-Path(out_dir, "results/{name}.json").write_text("{{}}")
+Path(out_dir, "results/{name}.json").write_text(json.dumps({{"provenance": origin}}))
 """
 
 
@@ -395,6 +397,10 @@ def test_a_notebook_that_saves_no_results_is_named(project: Path) -> None:
     text = (project / "notebooks/01_first.py").read_text()
     (project / "notebooks/01_first.py").write_text(text.split("from pathlib")[0])
     with pytest.raises(UserError, match=r"01_first\.py: wrote no .*01_first\.json"):
+        run_notebooks(project, "tiny")
+    own = "Path(out_dir, 'results/01_first.json').write_text('{}')\n"
+    (project / "notebooks/01_first.py").write_text(text + own)
+    with pytest.raises(UserError, match=r"01_first\.json: does not say where"):
         run_notebooks(project, "tiny")
 
 

@@ -33,6 +33,8 @@ from unet_tutorial.town.drive import DESCRIPTION, is_town, make_town, renew_town
 NOT_IN_RESULTS = {"cli.py", "__main__.py", "publishing.py"}
 # Parameters that are paths of data sets.
 DATA_SETS = ("data_dir", "second_data", "real_dir")
+# What a page tells of its run, and only save_results knows.
+ORIGIN = {"profile", "data", "date", "device", "versions"}
 # Characters of a figure in PNG from which on it is kept as JPEG.
 HEAVY = 150_000
 # Folded on the page, under these titles.
@@ -363,6 +365,11 @@ def run_notebooks(
                 f"{notebook.path}: wrote no {results}; let it call save_results"
             )
         written = read_json(results)
+        if not written.get("provenance", {}).keys() >= ORIGIN:
+            raise UserError(
+                f"{results}: does not say where its numbers are from; let the notebook "
+                "write it by save_results"
+            )
         read = data[notebook.name].get(notebook.data or "data_dir")
         written["provenance"] = written.get("provenance", {}) | {
             **state,
