@@ -12,7 +12,7 @@
 # # Road scenes, step by step
 #
 # After this chapter you can name the steps from a folder of pictures to a
-# trained and judged segmentation, and you have walked through all of them with
+# trained and judged segmentation, and you have walked through them, all but the loss, with
 # a model so simple that it fits in three lines. Its score is the first baseline
 # that the networks will have to beat.
 #

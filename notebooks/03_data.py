@@ -167,12 +167,13 @@ pd.DataFrame(
 # ## What a shuffle hides
 #
 # How much does it matter? The generator can also drive: here it renders two streets as
-# the real set was recorded, frame after frame, with five folders a little offset. Drives
-# this short are among the sets that are cut in three by their sorted names: training ends
-# about a dozen frames before the test frames begin. Look at a test frame and at the training
-# frame that is most like it, for each split.
+# the real set was recorded, frame after frame, with five folders a little offset. If the drives
+# hold too few blocks for three parts, their frames are cut in three by their sorted names
+# instead; training frames next to another part are left out either way. Look at a test frame
+# and at the training frame that is most like it, for a shuffle and for the library's split, *in
+# blocks*.
 
-# %% mystnb={"image": {"alt": "Three pictures of rendered streets. The first two are nearly the same, cars, houses and trees in the same places; the third shows a street from another place, with other things in view."}, "figure": {"caption": "A test frame of two drives that were rendered for this page; the training frame most like it if frames are shuffled; and if neighbours are kept apart.", "name": "fig-neighbours"}}
+# %% mystnb={"image": {"alt": "Three pictures of rendered streets. The first two are nearly the same, cars, houses and trees in the same places; the third shows a street from another place, with other things in view."}, "figure": {"caption": "A test frame of two drives that were rendered for this page; the training frame most like it if frames are shuffled; and if neighbours stay in one part (*in blocks*, the library's split).", "name": "fig-neighbours"}}
 import random
 
 from unet_tutorial.town.drive import renew_town
@@ -282,12 +283,13 @@ save_results(
 # %% [markdown]
 # The shuffled split promises an mIoU of {result}`03_data.flattery.shuffled.own:.3f`;
 # on new streets the same network has {result}`03_data.flattery.shuffled.new:.3f`. The
-# split that keeps neighbours apart, *in blocks* here, promises
+# split that keeps neighbours in one part promises
 # {result}`03_data.flattery.blocks.own:.3f`, with
-# {result}`03_data.flattery.blocks.new:.3f` on new streets. So it promises too much as
-# well: where a set holds few streets, as here two, the test frames are a later stretch of
-# a street that training has seen, in the same light. The shuffle adds its part to that.
-# An honest test has streets of its own.
+# {result}`03_data.flattery.blocks.new:.3f` on new streets. A split alone cannot make a test
+# honest: where a set holds few streets, as here two, the test frames show a street that training
+# has seen, in the same light. What the shuffle adds to that is the distance between the two, as
+# far as one run of each and two different test parts can tell. An honest test has streets of its
+# own.
 #
 # ## Summary
 #
@@ -295,7 +297,7 @@ save_results(
 # - Masks are resized to the nearest pixel, never averaged, and around the same points as the
 #   pictures ({doc}`14_resolution` shows what it costs otherwise).
 # - The classes are far from balanced.
-# - The split keeps neighbours together. A shuffle of frames flatters, and so does a test
+# - The split keeps neighbours in one part. A shuffle of frames flatters, and so does a test
 #   on streets that training has seen.
 #
 # ## Exercises
@@ -327,7 +329,8 @@ print(
 # %% [markdown]
 # They differ along the edges. A mean of two ids may be a third: between *None* (0) and
 # *Sidewalks* (8), say, averaging answers *Buildings* (1), *Pedestrians* (4) or *Roads* (7),
-# as an eighth, a half or seven eighths of the pixels around are pavement. Only between
+# as an eighth, a half or seven eighths of the weight falls on pavement (near pixels weigh more
+# than far ones). Only between
 # neighbours such as *Roads* (7) and *Sidewalks* (8) is it one of the two, by chance. The
 # nearest pixel only ever answers what is there.
 #

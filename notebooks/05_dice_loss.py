@@ -105,7 +105,7 @@ print(f"uniform guess  {loss_function(uniform, mask):.3f}")
 # ## Why not simply count pixels
 #
 # The cross-entropy, the most common loss, adds up over pixels. A class that
-# covers a thousandth of them has a thousandth of the say. In the Dice loss every
+# covers a thousandth of them has a thousandth of the say in the loss. In the Dice loss every
 # class that occurs has the same say, however small it is. Here is a picture with
 # a sign of 4 pixels that the answer misses entirely:
 
@@ -244,10 +244,12 @@ for sure in (1.0, 5.0, 10.0):
         )
 
 # %% [markdown]
-# The sign covers a thousandth of the picture. Of a network that is not very sure, the Dice
-# loss turns a larger part of its push to these four pixels than the cross-entropy, since it
-# divides by the size of the class and not by that of the picture. The part grows with
-# certainty, for all the other pixels are right already and push less and less.
+# The sign covers a thousandth of the picture. Up to a logit between 6 and 7, where the network is
+# all but certain, the Dice loss turns a larger part of its push to these four pixels than the
+# cross-entropy, since it divides by the size of the class and not by that of the picture. Both
+# parts grow with certainty. In the cross-entropy the other pixels are right already and push
+# less and less. In the Dice loss all pixels push less and the four the least so: the class
+# shrinks in the answer, and each of its pixels counts the more.
 #
 # The part is not the size. The cross-entropy pushes the harder the surer the network is of a
 # wrong answer. The Dice loss is built on probabilities, and where the softmax is as good as 0

@@ -121,10 +121,10 @@ for pair in test[:: max(len(test) // 3, 1)][:3]:
 figure = plots.plot_grid(rows, ["picture", "mask", "prediction"])
 
 # %% [markdown]
-# Large classes fare well, most thin and rare ones badly. (Most pixels of *Vehicles* are the
-# camera's own hood, which is always in its place.) Mistakes are of three kinds: a seam along the
-# edges, since the network saw the picture reduced; whole patches taken for another class, such
-# as pavement for road; and rare things that are not found.
+# Compare large classes with thin and rare ones in the table. (Most pixels of *Vehicles* are the
+# camera's own hood, which is always in its place.) Look for three kinds of mistakes: a seam
+# along the edges, since the network saw the picture reduced; whole patches taken for another
+# class, such as pavement for road; and rare things that are not found.
 #
 # ## Where it is unsure
 #
@@ -150,7 +150,7 @@ figure = plots.plot_heat(
 #
 # - The loss curves say whether to go on; the scores say what was reached.
 # - The baseline says what the score is worth.
-# - Mistakes are seams along edges, whole patches, and rare classes.
+# - Mistakes to look for are seams along edges, whole patches, and rare classes.
 #
 # ## Exercises
 
@@ -179,7 +179,7 @@ print(
 
 # %% [markdown]
 # Two fields of the matrix may look alike after rounding; the line has a digit more. A column
-# of zeros is a class that the network never answers.
+# of zeros is a class that the network answers never, or for less than half a hundredth of each.
 #
 # ```{solution-end}
 # ```

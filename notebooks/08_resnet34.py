@@ -151,8 +151,8 @@ save_results(
 # Compare road, with an IoU of {result}`08_resnet34.test.per_class.Roads.iou:.3f`, and vehicles,
 # the hood included, {result}`08_resnet34.test.per_class.Vehicles.iou:.3f`, with fences,
 # {result}`08_resnet34.test.per_class.Fences.iou:.3f`, and pedestrians,
-# {result}`08_resnet34.test.per_class.Pedestrians.iou:.3f`: large things are found,
-# thin and rare ones much less.
+# {result}`08_resnet34.test.per_class.Pedestrians.iou:.3f`. Are thin and rare things
+# found as well as large ones?
 #
 # Over all test pictures the mIoU is {result}`08_resnet34.test.miou:.3f`, the mean
 # Dice {result}`08_resnet34.test.dice:.3f` and the pixel accuracy
@@ -163,7 +163,8 @@ save_results(
 # %% [markdown]
 # ## Predictions
 #
-# Look for what the network from scratch got wrong in the same three pictures.
+# These are the three pictures of the chapter before. {doc}`09_comparison` puts both answers side
+# by side.
 
 # %% mystnb={"image": {"alt": "Three test pictures in rows, each with its true mask and the mask predicted by the ResNet34 U-Net."}, "figure": {"caption": "Test pictures, their masks, and the answers of the ResNet34 U-Net. The encoder started from {result}`08_resnet34.weights` weights.", "name": "fig-resnet-predictions"}}
 rows = []

@@ -35,7 +35,7 @@ seed = 0  # decides weights, order and augmentation
 
 # %% [markdown]
 # Most chapters kept to the report's recipe, so that they could be held against it.
-# Photographs ask for more: labelled ones are few, light and colour change from one to the
+# Photographs seem to ask for more: labelled ones are few, light and colour change from one to the
 # next, and what matters most, such as pedestrians and signs, fills the fewest pixels.
 #
 # ## The pictures
@@ -120,15 +120,16 @@ figure = plots.plot_grid(
 )
 
 # %% [markdown]
-# The picture is mirrored outwards at its edges and moved by up to a quarter of its height
-# and width, and things are shown at 0.7 to 1.4 times their own size. (`crop` in the code is
-# for parts of pictures, see {doc}`14_resolution`; here it is the size.)
+# The picture is mirrored outwards at its edges, moved by up to a quarter of its height and
+# width and then scaled, so that things are shown at 0.7 to 1.4 times their own size. (`crop` in
+# the code is for parts of pictures, see {doc}`14_resolution`; here it is the size.)
 #
 # Is the mask still on its picture? The comment in the code speaks of a trap: the
 # transform that most would take, a crop at random that is resized, takes for masks the upper
 # left of the pixels that it could take, and so shifts them by half a pixel. Nothing looks
 # wrong, and every thin thing is learned a little beside its place. The library has a test for
-# it: over many versions of a ramp, picture and mask must not lie apart in the mean.
+# it: over many versions of a ramp, a picture that grows evenly brighter from one side to the
+# other with a mask cut from it, the two must not lie apart in the mean.
 #
 # A street that is mirrored or a little darker is still a street, though {doc}`12_questions`
 # asks what mirroring costs where traffic keeps to one side. The trials below try it on
@@ -159,7 +160,8 @@ figure = plots.plot_grid(
 # in the first twentieth of the steps to twice the report's, and then falls to 0 along a cosine,
 # so that no late step throws the network back. The next two change one more thing of the third
 # each: the rest of the augmentation is added, or the sum of Dice and cross-entropy takes the
-# place of Dice. The last adds weights for the classes to that sum. Which ends highest?
+# place of Dice. The last weighs the classes in the cross-entropy of that sum. Which ends
+# highest?
 
 # %%
 from dataclasses import replace
@@ -210,31 +212,33 @@ figure = plots.plot_curve(
 # {result}`15_photographs.trials.miou.cosine:.3f` if the learning rate rises and falls as well, at
 # {result}`15_photographs.trials.miou.augmented in full:.3f` with all of the augmentation, at
 # {result}`15_photographs.trials.miou.Dice and cross-entropy:.3f` with the sum of losses and at
-# {result}`15_photographs.trials.miou.the same, weighted:.3f` with the weighted sum. By
+# {result}`15_photographs.trials.miou.the same, weighted:.3f` if its cross-entropy is
+# weighted. By
 # {doc}`11_seeds`, what lies close together may come out the other way with another seed.
 # Nor is one epoch like the next: where the learning rate stays the same, as in the first two,
 # curves jump and cross. Do these two lie apart, or do only their ends?
 #
 # Short runs are not fair to augmentation: a network to which no picture comes twice learns
 # more slowly at first, and what that saves it from, knowing the pictures by heart, comes late.
-# They are fairer to losses, which {doc}`12_questions` compares on the town.
+# Nor are they quite fair to losses: rare classes are discovered late, and not equally late by
+# each ({doc}`12_questions`). Hold each trial against the opening of this chapter: to which of its
+# worries was a change an answer?
 #
 # ## The long runs
 #
 # The long runs take the recipe that ended best: *{result}`15_photographs.trials.chosen`*. That
 # choice was made with one network on small pictures, and need not hold for the other. Both
 # networks start from random weights and have {result}`15_photographs.epochs` epochs. The first
-# block of the network from scratch has {result}`15_photographs.channels` channels here, since
-# in {doc}`12_questions` the wider networks ended higher; it takes a little longer than the
-# ResNet34 network, as the minutes below say.
+# block of the network from scratch has {result}`15_photographs.channels` channels here;
+# {doc}`12_questions` asks what width brings. The table below has the minutes of both.
 #
 # The long runs see {result}`15_photographs.height` x {result}`15_photographs.width` pixels. In
 # the time of one epoch at twice the height and width a network has about four at this size.
 # While all classes still improve, time is likely better spent on epochs; once what is missing
 # is thinner than a pixel, on pixels.
 #
-# Which loss lies higher, that of training (dashed) or of validation (solid)? And does the mIoU
-# still rise at the end?
+# Which loss lies higher, that of training (dashed) or of validation (solid)? And where does the
+# mIoU stop rising?
 
 # %% mystnb={"image": {"alt": "Above, the training loss (dashed) and validation loss (solid) of both networks over the epochs of the long runs; below, the validation mIoU of both."}, "figure": {"caption": "Both networks in the long runs on the photographs, from random weights.", "name": "fig-photo-losses"}}
 from unet_tutorial.models import MODEL_NAMES
@@ -268,7 +272,9 @@ figure = plots.plot_losses(
 # {result}`15_photographs.resnet34.last.val_loss:.3f`. Where the dashed line goes on falling and
 # the solid one does not, a network learns the training pictures by heart, and more augmentation
 # may pay. With augmentation in full the dashed line may lie above the solid one without
-# anything being wrong: training pictures are then the harder ones.
+# anything being wrong: training pictures are then the harder ones. Where the learning rate falls
+# to 0, as with *cosine*, every curve goes flat at the end, and that does not say that a longer run
+# would bring nothing.
 #
 # ## Scores
 #
@@ -387,8 +393,8 @@ save_results(
 # %% [markdown]
 # ## Summary
 #
-# - The recipe of the long runs is that of the trial that ended highest, at a larger size. What
-#   learning rate, augmentation and loss brought is in the trials.
+# - The recipe of the long runs is that of the trial that ended highest, with larger pictures,
+#   more epochs and a wider network from scratch. The trials are one run each.
 # - Try choices in short runs, one change at a time, and know what short runs cannot tell.
 # - Say on which part, at which size and from which weights a score was reached.
 #
@@ -398,7 +404,7 @@ save_results(
 # ```{exercise}
 # :label: ex-photographs-1
 # A mirrored street is a street. Let the ResNet34 network answer for each picture and for its
-# mirror image, and take the mean of both probabilities. What does the mIoU gain?
+# mirror image, and take the mean of both probabilities. How does the mIoU change?
 # ```
 #
 # ```{solution-start} ex-photographs-1
@@ -419,8 +425,9 @@ once = scored["resnet34"][0]["miou"]
 print(f"mIoU once {once:.3f}, with the mirror image {twice.miou():.3f}")
 
 # %% [markdown]
-# Where the two answers differ, the mean evens that out, for twice the time. A network that has
-# learned from mirrored pictures may have little left to gain. Scores that were reached this
+# The mean helps where the two answers err in different places, and costs where the mirrored one
+# is worse; the line above says which it was. It takes twice the time, and a network that has
+# learned from mirrored pictures has little to gain. Scores that were reached this
 # way must say so: they are not those of the network alone.
 #
 # ```{solution-end}
@@ -450,9 +457,9 @@ for part in (2, 4):
     print(f"1/{part} of the height and width: mIoU {best.miou():.3f} at most")
 
 # %% [markdown]
-# What is missing to 1 is lost before anything is learned. *At most* holds for answers made in
-# this way; a network can do a little better. Each small pixel here has the id of one of those
-# that it stands for, where a vote would do better; a network answers with probabilities, which
+# What is missing to 1 is about what the size costs before anything is learned. *At most* holds for
+# answers made in this way; a network can do a little better. Each small pixel here has the id of
+# one of those that it stands for, where a vote would do better; a network answers with probabilities, which
 # can be enlarged smoothly; and pixels without a class that slip beside an edge are scored here
 # as the last class.
 #
