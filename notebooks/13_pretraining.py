@@ -163,7 +163,7 @@ def transfer(folder):
 to_wet, wet_curves = transfer(towns["wet"])
 to_wet.round(3)
 
-# %% mystnb={"image": {"alt": "Test mIoU over the number of labelled pictures for two starts, random weights and an encoder pretrained in the town."}, "figure": {"caption": "Test mIoU in wet weather by the number of labelled pictures: a dot for each seed, and a line through their means. *Pretrained* is an encoder that has learned in the dry part of the rendered town; no ImageNet weights.", "name": "fig-few"}}
+# %% mystnb={"image": {"alt": "Test mIoU over the number of labelled pictures for two starts, random weights and an encoder pretrained in the town."}, "figure": {"caption": "Test mIoU in wet weather by the number of labelled pictures. *Pretrained* is an encoder that has learned in the dry part of the rendered town; no ImageNet weights.", "name": "fig-few"}}
 figure = plots.plot_choices(to_wet, "pictures", "labelled pictures", hue="start")
 
 # %% [markdown]
