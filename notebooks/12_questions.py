@@ -116,7 +116,8 @@ usual[["seed", "miou", "accuracy", "seconds"]].round(3)
 # These are the runs that the others are compared with: the same settings, other seeds. So few
 # seeds can lie close together by luck. Hold each difference against the largest distance between
 # the seeds of one choice that you find in this chapter: below it a difference is no evidence, and
-# a little above it no more than a hint.
+# a little above it no more than a hint. The seconds are the clock's: where those of two seeds lie
+# far apart, the machine had something else to do.
 #
 # ## What do the skip connections buy?
 #

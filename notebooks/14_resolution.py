@@ -109,8 +109,8 @@ oracles.round(3)
 #
 # What lies between corner and middle is no loss of detail but a mistake: the whole mask lies
 # beside its picture. A network would learn that, too. (At half of a size there is nothing between
-# the two: no pixel stands in the middle of four, and either lies half a pixel beside it.) When you reduce masks of your own, see
-# that they are reduced around the same points as the pictures.
+# the two: no pixel stands in the middle of four, and either lies half a pixel beside it.) When
+# you reduce masks of your own, see that they are reduced around the same points as the pictures.
 #
 # The other two are marks, not limits. A network that has learned the reduced masks by heart
 # scores as the middle. One that is sure in the middle of things and doubts at their edges can
