@@ -187,6 +187,7 @@ class ExportedPredictor(Predictor):
             self.classes = Classes(tuple(names), tuple(colours), ignore_index)
             self.target = target_of(about["target"], self.classes)
             self.resize = v2.Resize(tuple(about["size"]), antialias=True)
+            # What does not fit is told now, and not by the first picture.
             self.classes.colour(np.zeros((1, 1), np.uint8))
             answer = self._answer(torch.zeros(1, 3, *about["size"], dtype=torch.uint8))
             if answer.shape != (1, len(self.classes), *about["size"]):
