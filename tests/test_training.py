@@ -587,6 +587,7 @@ def test_a_full_disk_is_told_in_a_line(town: Path, tmp_path: Path) -> None:
         {"loss": "cross-entropy", "clip": 1.0},
         {"accumulate": 2, "schedule": "cosine"},
         {"batch_size": 64},
+        {"precision": "bf16-mixed"},
     ],
 )
 def test_every_option_trains(change: dict, town: Path, tmp_path: Path) -> None:

@@ -100,8 +100,9 @@ def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
     """
     pairs, faults = [], []
     for folder in read_description(data).folders:
-        images, masks = _png_files(folder.images), _png_files(folder.masks)
-        others = _other_pictures(folder.images) + _other_pictures(folder.masks)
+        images, other_images = _pictures(folder.images)
+        masks, other_masks = _pictures(folder.masks)
+        others = other_images + other_masks
         faults += [
             f"{path}: only files NAME.png are read; save it as one" for path in others
         ]
@@ -124,30 +125,23 @@ def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
     return pairs, faults
 
 
-def _png_files(folder: Path) -> dict[str, Path]:
-    return {path.name: path for path in _files(folder) if path.suffix == ".png"}
-
-
-def _other_pictures(folder: Path) -> list[Path]:
-    """Those that nobody has saved as PNG files yet."""
-    files = _files(folder)
-    names = {path.name for path in files}
-    return [
-        path
-        for path in files
-        if path.suffix.lower() in PICTURES and f"{path.stem}.png" not in names
-    ]
-
-
-def _files(folder: Path) -> list[Path]:
-    # Names with a dot in front are what systems leave beside files, not pictures.
+def _pictures(folder: Path) -> tuple[dict[str, Path], list[Path]]:
+    """PNG files by name, and the other pictures that nobody has saved as such yet."""
     try:
-        names = [name for name in os.listdir(folder) if not name.startswith(".")]
+        names = sorted(os.listdir(folder))
     except FileNotFoundError:  # of masks, beside images
         names = []
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
-    return [folder / name for name in sorted(names)]
+    # Names with a dot in front are what systems leave beside files, not pictures.
+    files = [folder / name for name in names if not name.startswith(".")]
+    png = {path.name: path for path in files if path.suffix == ".png"}
+    others = [
+        path
+        for path in files
+        if path.suffix.lower() in PICTURES and f"{path.stem}.png" not in png
+    ]
+    return png, others
 
 
 def _stored_as(image: Image.Image) -> str:
