@@ -289,6 +289,17 @@ def test_progress_names_notebook_cell_and_time_left(project: Path) -> None:
     assert seen[0].seconds_left > seen[-1].seconds_left >= 0
 
 
+def test_a_backend_of_the_environment_does_not_cost_the_figures(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    code = "import os\nprint(depth, os.environ['MPLBACKEND'])"
+    write(project, "02_second", code, parameters="depth = 5")
+    run_notebooks(project, "tiny", only="02_second")
+    page = nbformat.read(project / "_build/tiny/pages/02_second.ipynb", as_version=4)
+    assert "inline" in page.cells[-2].outputs[0].text
+
+
 def test_a_failing_cell_is_named_and_its_notebook_kept(project: Path) -> None:
     write(project, "02_second", "raise ValueError('no depth')", parameters="depth = 5")
     with pytest.raises(

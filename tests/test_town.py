@@ -22,7 +22,7 @@ from unet_tutorial.data.pairs import (
 )
 from unet_tutorial.errors import UserError
 from unet_tutorial.metrics import ConfusionMatrix
-from unet_tutorial.town.drive import make_town, renew_town
+from unet_tutorial.town.drive import is_town, make_town, renew_town
 from unet_tutorial.town.render import HOOD_Y, render
 from unet_tutorial.town.scene import PALETTE, make_street
 
@@ -197,14 +197,27 @@ def test_a_town_of_another_call_is_refused_or_renewed(tmp_path: Path) -> None:
         make_town(tmp_path / "t", 2, (32, 32), seed=1)
     renew_town(tmp_path / "t", 3, (32, 32), seed=1)
     assert len(find_pairs(tmp_path / "t")) == 3
-    # One that was stopped on the way goes on: it is still known for a town.
-    shutil.rmtree(tmp_path / "t/dataA")
-    renew_town(tmp_path / "t", 4, (32, 32), seed=1)
+    # Stopped on the way, it is still known for a town, and the next call goes on.
+    rmtree = shutil.rmtree
+    removed: list[Path] = []
+
+    def stop_at_the_second(path: Path) -> None:
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(path)
+        rmtree(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "rmtree", stop_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            renew_town(tmp_path / "t", 4, (32, 32), seed=2)
+    assert is_town(tmp_path / "t")
+    renew_town(tmp_path / "t", 4, (32, 32), seed=2)
     assert len(find_pairs(tmp_path / "t")) == 4
     # A link to a larger disk is kept.
     (tmp_path / "t").rename(tmp_path / "elsewhere")
     (tmp_path / "t").symlink_to("elsewhere")
-    renew_town(tmp_path / "t", 2, (32, 32), seed=2)
+    renew_town(tmp_path / "t", 2, (32, 32), seed=3)
     assert (tmp_path / "t").is_symlink()
     assert len(find_pairs(tmp_path / "elsewhere")) == 2
 
