@@ -412,5 +412,7 @@ def _device_name(device: torch.device | None) -> str:
     device = device or best or torch.device("cpu")
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    kind = "Apple GPU" if device.type == "mps" else "CPU"
+    # What a CPU can compute at once decides how its sums come out, and how fast.
+    capability = torch.backends.cpu.get_cpu_capability()
+    kind = "Apple GPU" if device.type == "mps" else f"CPU ({capability})"
     return f"{kind}, {torch.get_num_threads()} threads"
