@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from unet_tutorial.data.batches import (
     make_augmentation,
     memory_format,
 )
-from unet_tutorial.data.cache import open_set
-from unet_tutorial.data.pairs import join_digests
+from unet_tutorial.data.cache import DecodedSet, open_set
+from unet_tutorial.data.pairs import Pair, join_digests
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError, reason_of
 from unet_tutorial.files import digest_files, locked
@@ -446,19 +446,7 @@ def fit(
     check_run_folder(run_dir, overwrite, config)
     make_augmentation(config.augment, config.size, config.crop)  # refuses what is wrong
     data = open_set(data_dir, config.size, config.target, skip_bad, on_pair)
-    classes = data.target.classes
-    parts = {name: data.sound(pairs) for name, pairs in split_pairs(data.pairs).items()}
-    for name in ("train", "val"):
-        if not parts[name]:
-            raise UserError(
-                f"{data_dir}: has no sound pair for '{name}'; name a folder for it in "
-                "its description, or see 'data check'"
-            )
-    if len(parts["train"]) < _processes():
-        raise UserError(
-            f"{data_dir}: {len(parts['train'])} pairs to train on cannot be shared by "
-            f"{_processes()} processes; start fewer"
-        )
+    classes, parts = data.target.classes, _sound_parts(data, data_dir)
     fabric = make_fabric(_precision(config, run_dir))
     if fabric.device.type == "cuda" and torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats(fabric.device)  # an earlier run's
@@ -472,48 +460,9 @@ def fit(
     state = setup(config, len(classes), len(train), fabric)
 
     origin = provenance(fabric.device)  # the code may change while it trains
-    weights_file = Path(config.encoder_weights)
-    about = {
-        "config": asdict(config),
-        "encoder_weights_digest": (
-            digest_files([weights_file]) if weights_file.is_file() else None
-        ),
-        "classes": asdict(classes),
-        "data": {
-            "name": data.name,
-            "digest": data.digest,
-            "pairs": {name: len(pairs) for name, pairs in parts.items()},
-            "parts": {
-                name: join_digests(data.digests(pairs)) for name, pairs in parts.items()
-            },
-            "skipped": data.faults,
-        },
-        "precision": fabric.strategy.precision.precision,
-        "processes": fabric.world_size,
-        "torch": torch.__version__,
-        "code": code_digest(),
-    }
-    with ExitStack() as stack:
-        saved: dict[str, Any] | None = None
-        refused: UserError | None = None
-        done = False
-        if fabric.is_global_zero:
-            try:
-                stack.enter_context(locked(run_dir, wait=False))
-                done = is_finished(run_dir, about)
-                if done:
-                    # It may have been killed between the manifest and this.
-                    with suppress(OSError):
-                        (run_dir / CHECKPOINT).unlink(missing_ok=True)
-                else:
-                    saved = begin_run(run_dir, about, overwrite)
-            except UserError as error:
-                refused = error
-        # All processes stop, not only the one that looked: the others would wait.
-        saved, refused, done = fabric.broadcast((saved, refused, done))
-        if refused is not None:
-            raise refused
-        if done:
+    about = _describe(config, data, parts, fabric)
+    with _begun(run_dir, about, overwrite, fabric) as (is_done, saved):
+        if is_done:
             run = load_run(run_dir)
             kept: list[Any] = run.history.to_dict("records")
             for each in kept if fabric.is_global_zero else []:
@@ -562,6 +511,82 @@ def fit(
             finish_run(run_dir, manifest)
     fabric.barrier()
     return load_run(run_dir)
+
+
+def _sound_parts(data: DecodedSet, data_dir: Path) -> dict[str, list[Pair]]:
+    """The pairs of each part that have no fault, enough to train and validate on."""
+    parts = {name: data.sound(pairs) for name, pairs in split_pairs(data.pairs).items()}
+    for name in ("train", "val"):
+        if not parts[name]:
+            raise UserError(
+                f"{data_dir}: has no sound pair for '{name}'; name a folder for it in "
+                "its description, or see 'data check'"
+            )
+    if len(parts["train"]) < _processes():
+        raise UserError(
+            f"{data_dir}: {len(parts['train'])} pairs to train on cannot be shared by "
+            f"{_processes()} processes; start fewer"
+        )
+    return parts
+
+
+def _describe(
+    config: Config, data: DecodedSet, parts: dict[str, list[Pair]], fabric: Fabric
+) -> dict[str, Any]:
+    """Everything that decides a run."""
+    weights_file = Path(config.encoder_weights)
+    return {
+        "config": asdict(config),
+        "encoder_weights_digest": (
+            digest_files([weights_file]) if weights_file.is_file() else None
+        ),
+        "classes": asdict(data.target.classes),
+        "data": {
+            "name": data.name,
+            "digest": data.digest,
+            "pairs": {name: len(pairs) for name, pairs in parts.items()},
+            "parts": {
+                name: join_digests(data.digests(pairs)) for name, pairs in parts.items()
+            },
+            "skipped": data.faults,
+        },
+        "precision": fabric.strategy.precision.precision,
+        "processes": fabric.world_size,
+        "torch": torch.__version__,
+        "code": code_digest(),
+    }
+
+
+@contextmanager
+def _begun(
+    run_dir: Path, about: dict[str, Any], overwrite: bool, fabric: Fabric
+) -> Iterator[tuple[bool, dict[str, Any] | None]]:
+    """Keep other calls from the folder, and see how far the run is.
+
+    One process looks, and all learn the same.
+
+    Yields:
+        Whether it has finished; else what it goes on from, if anything.
+    """
+    is_done, saved, refused = False, None, None
+    with ExitStack() as stack:
+        if fabric.is_global_zero:
+            try:
+                stack.enter_context(locked(run_dir, wait=False))
+                is_done = is_finished(run_dir, about)
+                if is_done:
+                    # It may have been killed between the manifest and this.
+                    with suppress(OSError):
+                        (run_dir / CHECKPOINT).unlink(missing_ok=True)
+                else:
+                    saved = begin_run(run_dir, about, overwrite)
+            except UserError as error:
+                refused = error
+        # All processes stop, not only the one that looked: the others would wait.
+        is_done, saved, refused = fabric.broadcast((is_done, saved, refused))
+        if refused is not None:
+            raise refused
+        yield is_done, saved
 
 
 def _precision(config: Config, run_dir: Path) -> str:
