@@ -48,14 +48,15 @@ PARAMETER_CELLS = {
 class Notebook:
     """A text notebook: what it declares about itself.
 
-    ``parameters`` are names and defaults; ``needs`` names the notebooks whose runs it
-    reads; ``study`` says that it takes long and may be left out; ``data`` is the
-    parameter with the path of the data set that it is about, without which it is left
-    out; ``seconds`` is about how long it takes by profile on two cores, for the
-    estimate of the time left.
+    ``text`` is that of the file; ``parameters`` are names and defaults; ``needs``
+    names the notebooks whose runs it reads; ``study`` says that it takes long and may
+    be left out; ``data`` is the parameter with the path of the data set that it is
+    about, without which it is left out; ``seconds`` is about how long it takes by
+    profile on two cores, for the estimate of the time left.
     """
 
     path: Path
+    text: str
     parameters: dict[str, Any]
     needs: tuple[str, ...]
     study: bool
@@ -70,6 +71,10 @@ class Notebook:
     def may_be_left_out(self) -> bool:
         """If it was not executed, its page is the published one."""
         return self.study or self.data is not None
+
+    def chosen(self, profile: dict[str, Any]) -> dict[str, Any]:
+        """What a profile says of its parameters."""
+        return {key: profile[key] for key in profile if key in self.parameters}
 
     def data_sets(self, root: Path, profile: dict[str, Any]) -> dict[str, Path]:
         """Where the data sets are that it may read, by parameter."""
@@ -111,7 +116,8 @@ def read_notebook(path: Path) -> Notebook:
             more than names and plain values, or its header names a data set that it
             has no parameter for.
     """
-    source = jupytext.read(path)
+    text = path.read_text()
+    source = jupytext.reads(text, "py")
     cells = [
         cell for cell in source.cells if "parameters" in cell.metadata.get("tags", [])
     ]
@@ -135,6 +141,7 @@ def read_notebook(path: Path) -> Notebook:
         )
     return Notebook(
         path,
+        text,
         parameters,
         tuple(about.get("needs", ())),
         bool(about.get("study", False)),
@@ -305,42 +312,26 @@ def run_notebooks(
     build = root / "_build" / profile_name
     command = f"make book PROFILE={profile_name}"
     command += f" DATA={data_dir}" if data_dir else ""
-    library_digest = digest_files(_library_files())
     digest_of = functools.cache(_digest_of_set)
-    described_by = functools.cache(_description_of_set)
     find_pairs(root / profile["data_dir"])  # asked for, even if nothing reads it now
 
-    stale: list[tuple[Notebook, str, dict[str, Any]]] = []
-    fingerprints: dict[str, str] = {}
     stamps = {notebook.name: read_stamp(build, notebook) for notebook in notebooks}
-    for notebook in notebooks:
-        chosen = {
-            key: value for key, value in profile.items() if key in notebook.parameters
-        }
-        # Nobody asks whether a page is stale that is neither wanted nor there.
-        known = notebook.name in wanted or stamps[notebook.name]
-        text = notebook.path.read_text()
-        parts = [
-            text,
-            chosen,
-            library_digest,
-            *(
-                [digest_of(path), described_by(path)]
-                for path in data[notebook.name].values()
-                if known
-            ),
-        ]
-        parts += [fingerprints[name] for name in notebook.needs]
-        fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-        fingerprints[notebook.name] = fingerprint
-        if (
-            notebook.name in wanted
-            and stamps[notebook.name].get("fingerprint") != fingerprint
-        ):
-            stale.append((notebook, text, chosen))
-
-    clock = _Clock([n for n, _, _ in stale], profile_name, stamps)
-    for position, (notebook, text, chosen) in enumerate(stale, start=1):
+    # Nobody asks whether a page is stale that is neither wanted nor there.
+    asked_about = {name for name in stamps if name in wanted or stamps[name]}
+    fingerprints = _fingerprints(
+        notebooks,
+        profile,
+        {name: [*data[name].values()] for name in asked_about},
+        digest_of,
+    )
+    stale = [
+        notebook
+        for notebook in notebooks
+        if notebook.name in wanted
+        and stamps[notebook.name].get("fingerprint") != fingerprints[notebook.name]
+    ]
+    clock = _Clock(stale, profile_name, stamps)
+    for position, notebook in enumerate(stale, start=1):
 
         def on_cell(
             cell: int, cells: int, name: str = notebook.name, at: int = position
@@ -351,41 +342,27 @@ def run_notebooks(
 
         clock.start(notebook)
         # If this fails, nothing of an earlier execution may pass for its outcome.
-        results = _results_of(build, notebook)
-        for earlier in (build / "stamps" / f"{notebook.name}.json", results):
+        stamp = _stamp_of(build, notebook)
+        for earlier in (stamp, _results_of(build, notebook)):
             earlier.unlink(missing_ok=True)
         state = source_state()  # the code may change while it is executed
-        executed = _execute(root, build, notebook.name, text, chosen, on_cell)
+        executed = _execute(root, build, notebook, profile, on_cell)
         seconds = round(clock.stop(), 1)
-        page = build / "pages" / f"{notebook.name}.ipynb"
-        with whole_file(page) as temporary:
-            nbformat.write(executed, temporary)
-        if not results.is_file():
-            raise UserError(
-                f"{notebook.path}: wrote no {results}; let it call save_results"
-            )
-        written = read_json(results)
-        if not written.get("provenance", {}).keys() >= ORIGIN:
-            raise UserError(
-                f"{results}: does not say where its numbers are from; let the notebook "
-                "write it by save_results"
-            )
         read = data[notebook.name].get(notebook.data or "data_dir")
-        written["provenance"] = written.get("provenance", {}) | {
+        origin = {
             **state,
             "data_digest": digest_of(read) if read else None,
             "command": command + (" STUDIES=yes" if notebook.study else ""),
         }
-        write_json(results, written)
         # The stamp comes last: it says that page and results are whole.
         stamps[notebook.name] = {
             "fingerprint": fingerprints[notebook.name],
             "seconds": seconds,
-            "parameters": chosen,
+            "parameters": notebook.chosen(profile),
             "needs": {name: fingerprints[name] for name in notebook.needs},
-            "content": digest_files([page, results]),
+            "content": _keep(build, notebook, executed, origin),
         }
-        write_json(build / "stamps" / f"{notebook.name}.json", stamps[notebook.name])
+        write_json(stamp, stamps[notebook.name])
 
     # What may be left out and is out of date is shown as it was published.
     shown = [
@@ -398,7 +375,7 @@ def run_notebooks(
     numbers = describe_build(root, profile_name, notebooks, anew)
     write_json(build / "results" / "build.json", numbers)
     lay_out_pages(root, build, shown)
-    fresh = {notebook.name for notebook, _, _ in stale}
+    fresh = {notebook.name for notebook in stale}
     return [
         Outcome(
             name, stamps[name]["seconds"] if name in wanted else None, name in fresh
@@ -406,6 +383,65 @@ def run_notebooks(
         for name in (notebook.name for notebook in notebooks)
         if name in asked
     ]
+
+
+def _fingerprints(
+    notebooks: list[Notebook],
+    profile: dict[str, Any],
+    data: dict[str, list[Path]],
+    digest_of: Callable[[Path], str | None],
+) -> dict[str, str]:
+    """A name for all that decides the outcome of each notebook.
+
+    Args:
+        notebooks: all of them.
+        profile: the parameters.
+        data: by notebook, the data sets that it reads.
+        digest_of: names what a data set holds.
+    """
+    library = digest_files(_library_files())
+    described_by = functools.cache(_description_of_set)
+    found: dict[str, str] = {}
+    for notebook in notebooks:
+        parts = [
+            notebook.text,
+            notebook.chosen(profile),
+            library,
+            *([digest_of(p), described_by(p)] for p in data.get(notebook.name, [])),
+            *(found[name] for name in notebook.needs),
+        ]
+        digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        found[notebook.name] = digest[:16]
+    return found
+
+
+def _keep(
+    build: Path,
+    notebook: Notebook,
+    executed: nbformat.NotebookNode,
+    origin: dict[str, Any],
+) -> str:
+    """Write the page, and into its results where they are from; name both by content.
+
+    Raises:
+        UserError: if it left no results, or none that ``save_results`` wrote.
+    """
+    page, results = _page_of(build, notebook), _results_of(build, notebook)
+    with whole_file(page) as temporary:
+        nbformat.write(executed, temporary)
+    if not results.is_file():
+        raise UserError(
+            f"{notebook.path}: wrote no {results}; let it call save_results"
+        )
+    written = read_json(results)
+    told = written.get("provenance", {})
+    if not told.keys() >= ORIGIN:
+        raise UserError(
+            f"{results}: does not say where its numbers are from; let the notebook "
+            "write it by save_results"
+        )
+    write_json(results, written | {"provenance": told | origin})
+    return digest_files([page, results])
 
 
 def describe_build(
@@ -557,12 +593,20 @@ def read_stamp(build: Path, notebook: Notebook) -> dict[str, Any]:
 
     By hand, too, notebooks may be executed that write to the same results.
     """
-    stamp = build / "stamps" / f"{notebook.name}.json"
-    left = [build / "pages" / f"{notebook.name}.ipynb", _results_of(build, notebook)]
+    stamp = _stamp_of(build, notebook)
+    left = [_page_of(build, notebook), _results_of(build, notebook)]
     if not all(path.is_file() for path in (stamp, *left)):
         return {}
     told = read_json(stamp)
     return told if told.get("content") == digest_files(left) else {}
+
+
+def _stamp_of(build: Path, notebook: Notebook) -> Path:
+    return build / "stamps" / f"{notebook.name}.json"
+
+
+def _page_of(build: Path, notebook: Notebook) -> Path:
+    return build / "pages" / f"{notebook.name}.ipynb"
 
 
 def _results_of(build: Path, notebook: Notebook) -> Path:
@@ -572,12 +616,11 @@ def _results_of(build: Path, notebook: Notebook) -> Path:
 def _execute(
     root: Path,
     build: Path,
-    name: str,
-    text: str,
-    parameters: dict[str, Any],
+    notebook: Notebook,
+    profile: dict[str, Any],
     on_cell: Callable[[int, int], None],
 ) -> nbformat.NotebookNode:
-    source = jupytext.reads(text, "py")
+    name, source = notebook.name, jupytext.reads(notebook.text, "py")
     cells = len(source.cells) + 1  # papermill adds the one with the parameters
     failed = build / "failed" / f"{name}.ipynb"
     failed.parent.mkdir(parents=True, exist_ok=True)
@@ -590,7 +633,7 @@ def _execute(
         executed = papermill.execute_notebook(
             source,
             str(failed),
-            parameters=parameters,
+            parameters=notebook.chosen(profile),
             kernel_name="python3",
             progress_bar=False,
             cwd=str(root),
