@@ -9,7 +9,9 @@ import jupytext
 import nbformat
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from unet_tutorial.cli import app
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import digest_files
 from unet_tutorial.notebooks import find_notebooks
@@ -197,7 +199,10 @@ def test_large_pages_and_figures_are_refused(tmp_path: Path) -> None:
             check_size(page, tmp_path / "page.ipynb")
 
 
-def test_new_numbers_are_held_against_the_published_ones(project: Path) -> None:
+def test_new_numbers_are_held_against_the_published_ones(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
     publish(project, "laptop")
     spreads = {"scratch": 0.01, "resnet34": 0.02}
     seeds = {model: {"miou": {"spread": value}} for model, value in spreads.items()}
@@ -208,16 +213,19 @@ def test_new_numbers_are_held_against_the_published_ones(project: Path) -> None:
     new = project / "_build/laptop/results/01_first.json"
     for miou, is_within in ((0.5, True), (0.539, True), (0.541, False), (None, False)):
         new.write_text(json.dumps({"miou": miou, "provenance": ORIGIN}))
-        (row,) = compare(project, "laptop")
+        (row,), _ = compare(project, "laptop")
         assert (row.name, row.published, row.now) == ("01_first.miou", 0.5, miou)
         assert row.tolerance == pytest.approx(0.04)
         assert row.is_within is is_within
+        told = CliRunner().invoke(app, ["compare"])
+        assert told.exit_code == (0 if is_within else 1)
+        assert ("apart: 01_first.miou" in told.stdout) is not is_within
     # An encoder that started from other weights is another experiment.
     published = project / "book/results/01_first.json"
     for path, weights in ((published, "random"), (new, "imagenet")):
         numbers = {"miou": 0.1, "weights": weights, "provenance": ORIGIN}
         path.write_text(json.dumps(numbers))
-    assert [row.tolerance for row in compare(project, "laptop")] == [None]
+    assert [row.tolerance for row in compare(project, "laptop")[0]] == [None]
     new.write_text(json.dumps({"provenance": ORIGIN}))
     with pytest.raises(UserError, match="has no 'miou'"):
         compare(project, "laptop")
@@ -226,9 +234,14 @@ def test_new_numbers_are_held_against_the_published_ones(project: Path) -> None:
         compare(project, "laptop")
     new.unlink()
     with pytest.raises(
-        UserError, match=r"01_first\.json: is missing; execute everything"
+        UserError, match=r"01_first\.json: is missing; 'make reproduce'"
     ):
         compare(project, "laptop")
+    source = project / "notebooks/01_first.py"
+    study = "# ---\n# jupyter:\n#   unet_tutorial: {study: true}\n# ---\n\n"
+    source.write_text(study + source.read_text())
+    why = f"{new}: is missing; 'make reproduce' executes everything"
+    assert compare(project, "laptop") == ([], [why])
     (project / "book/results/01_first.json").unlink()
     with pytest.raises(UserError, match="call 'make publish' first"):
         compare(project, "laptop")
@@ -267,9 +280,11 @@ def test_a_page_whose_data_set_was_not_there_stays_as_published(project: Path) -
         new = {"provenance": ORIGIN | {"profile": "full"} | origin, "a": 2}
         (build / "results").mkdir(parents=True, exist_ok=True)
         (build / "results/01_first.json").write_text(json.dumps(new))
-        assert len(compare(project, "laptop")) == ("profile" in origin)
+        numbers, left_out = compare(project, "laptop")
+        assert len(numbers) == ("profile" in origin) == 1 - len(left_out)
     (build / "results/01_first.json").unlink()
-    assert compare(project, "laptop") == []
+    numbers, left_out = compare(project, "laptop")
+    assert (numbers, len(left_out)) == ([], 1)
 
 
 # --- the book's own results ---------------------------------------------------------

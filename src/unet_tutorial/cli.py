@@ -631,24 +631,24 @@ def notebooks(
     with console.status("looking at data and notebooks ...") as status:
         printed = 0.0
 
-        def show(progress: runner.Progress) -> None:
+        def tell(line: Any, is_new: bool) -> None:
             nonlocal printed
+            if console.is_terminal:
+                status.update(line)
+            elif is_new or time.monotonic() - printed > LOG_EVERY_S:
+                console.print(line)
+                printed = time.monotonic()
+
+        def show(progress: runner.Progress) -> None:
             line = _Countdown(
                 f"notebook {progress.position}/{progress.count} {progress.notebook}, "
                 f"cell {progress.cell}/{progress.cells}",
                 progress.seconds_left,
             )
-            if console.is_terminal:
-                status.update(line)
-            elif progress.cell == 1 or time.monotonic() - printed > LOG_EVERY_S:
-                console.print(line)
-                printed = time.monotonic()
+            tell(line, is_new=progress.cell == 1)
 
         def show_scene(done: int, total: int) -> None:
-            if console.is_terminal:
-                status.update(f"rendering the embedded data set, scene {done}/{total}")
-            elif done == 1:
-                console.print(f"rendering {total} scenes")
+            tell(f"rendering the embedded data set, scene {done}/{total}", done == 1)
 
         with ExitStack() as stack:
             build = Path("_build", profile)
@@ -693,7 +693,7 @@ def compare_command(
     with _told_if_missing():
         from unet_tutorial.publishing import compare
 
-    compared = compare(Path.cwd(), profile)
+    compared, left_out = compare(Path.cwd(), profile)
     table = Table(
         title=f"published numbers and profile {profile}", title_justify="left"
     )
@@ -711,10 +711,13 @@ def compare_command(
             "not asked" if row.tolerance is None else verdict,
         )
     console.print(table)
-    apart = sum(not row.is_within for row in compared)
+    for reason in left_out:
+        console.print(f"left out: {reason}", style="yellow", soft_wrap=True)
+    apart = [row.name for row in compared if not row.is_within]
     asked = sum(row.tolerance is not None for row in compared)
-    console.print(f"{asked - apart} of {asked} numbers within their tolerance")
+    console.print(f"{asked - len(apart)} of {asked} numbers within their tolerance")
     if apart:
+        console.print(f"apart: {', '.join(apart)}", style="red")
         raise typer.Exit(1)
 
 

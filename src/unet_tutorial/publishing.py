@@ -221,16 +221,21 @@ class Compared:
         return self.now == self.published
 
 
-def compare(root: Path, profile: str) -> list[Compared]:
+def compare(root: Path, profile: str) -> tuple[list[Compared], list[str]]:
     """Hold a profile's new results against the published ones.
 
     Compared is each number that a page quotes. How far the two may lie apart is in
-    ``book/tolerances.yaml``. Pages about a data set that was not there, or another, are
-    left out. Of a page whose encoder started from other weights than the published one,
-    and of those that need it, nothing need be alike.
+    ``book/tolerances.yaml``. Studies that were not executed, and pages about a data set
+    that was not there, or another, are left out. Of a page whose encoder started from
+    other weights than the published one, and of those that need it, nothing need be
+    alike.
+
+    Returns:
+        The numbers, and for each page that is left out a line that says why.
 
     Raises:
-        UserError: if results are missing, or are of another profile or other data.
+        UserError: if other results are missing, or are of another profile or other
+            data.
     """
     tolerances = read_tolerances(root)
     quoted = {
@@ -240,7 +245,6 @@ def compare(root: Path, profile: str) -> list[Compared]:
         for reference in REFERENCE.findall(path.read_text())
     }
     notebooks = find_notebooks(root / "notebooks")
-    optional = {notebook.name for notebook in notebooks if notebook.data}
     results = {
         notebook.name: [
             folder / f"results/{notebook.name}.json"
@@ -248,6 +252,16 @@ def compare(root: Path, profile: str) -> list[Compared]:
         ]
         for notebook in notebooks
     }
+    left_out = {}
+    for notebook in notebooks:
+        published, new = results[notebook.name]
+        reason = _why_not_comparable(published, new)
+        if reason is None:
+            continue
+        was_not_executed = published.is_file() and not new.is_file()
+        if not (notebook.data or (notebook.study and was_not_executed)):
+            raise UserError(reason)
+        left_out[notebook.name] = reason
     otherwise = {
         notebook.name
         for notebook in notebooks
@@ -256,20 +270,13 @@ def compare(root: Path, profile: str) -> list[Compared]:
     }
     compared = []
     for name in sorted(quoted):
-        page = name.partition(".")[0]
-        if page in NOT_COMPARED:
+        page, _, key = name.partition(".")
+        if page in NOT_COMPARED or page in left_out:
             continue
-        published, new = results[page]
-        if reason := _why_not_comparable(published, new):
-            if page in optional:
-                continue
-            raise UserError(reason)
-        there, here = (
-            _look_up(path, name.partition(".")[2]) for path in (published, new)
-        )
+        there, here = (_look_up(path, key) for path in results[page])
         tolerance = None if page in otherwise else _tolerance_of(name, tolerances)
         compared.append(Compared(name, there, here, tolerance))
-    return compared
+    return compared, list(left_out.values())
 
 
 def _weights_of(results: Path) -> str | None:
@@ -281,7 +288,7 @@ def _why_not_comparable(published: Path, new: Path) -> str | None:
     if not published.is_file():
         return f"{published}: is missing; call 'make publish' first"
     if not new.is_file():
-        return f"{new}: is missing; execute everything with 'make reproduce'"
+        return f"{new}: is missing; 'make reproduce' executes everything"
     for fact in ("profile", "data_digest"):
         there, here = (
             _look_up(path, f"provenance.{fact}") for path in (published, new)
