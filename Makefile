@@ -23,7 +23,7 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "PROFILE=ci|laptop|full   how much the notebooks compute (laptop)"
-	@echo "STUDIES=yes              execute the studies, too (two to three hours with laptop)"
+	@echo "STUDIES=yes              execute the studies, too (hours with laptop)"
 	@echo "DATA=DIR                 another data set than the profile's"
 	@echo "TORCH=cpu                the small build of torch, for machines without an NVIDIA card"
 
