@@ -240,8 +240,7 @@ def test_new_numbers_are_held_against_the_published_ones(
     source = project / "notebooks/01_first.py"
     study = "# ---\n# jupyter:\n#   unet_tutorial: {study: true}\n# ---\n\n"
     source.write_text(study + source.read_text())
-    why = f"{new}: is missing; 'make reproduce' executes everything"
-    assert compare(project, "laptop") == ([], [why])
+    assert compare(project, "laptop") == ([], {"01_first": "was not executed"})
     (project / "book/results/01_first.json").unlink()
     with pytest.raises(UserError, match="call 'make publish' first"):
         compare(project, "laptop")

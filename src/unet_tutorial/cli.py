@@ -711,8 +711,8 @@ def compare_command(
             "not asked" if row.tolerance is None else verdict,
         )
     console.print(table)
-    for reason in left_out:
-        console.print(f"left out: {reason}", style="yellow", soft_wrap=True)
+    for page, reason in left_out.items():
+        console.print(f"left out: {page}, {reason}", style="yellow", soft_wrap=True)
     apart = [row.name for row in compared if not row.is_within]
     asked = sum(row.tolerance is not None for row in compared)
     console.print(f"{asked - len(apart)} of {asked} numbers within their tolerance")

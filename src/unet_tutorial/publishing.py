@@ -221,7 +221,7 @@ class Compared:
         return self.now == self.published
 
 
-def compare(root: Path, profile: str) -> tuple[list[Compared], list[str]]:
+def compare(root: Path, profile: str) -> tuple[list[Compared], dict[str, str]]:
     """Hold a profile's new results against the published ones.
 
     Compared is each number that a page quotes. How far the two may lie apart is in
@@ -231,7 +231,7 @@ def compare(root: Path, profile: str) -> tuple[list[Compared], list[str]]:
     alike.
 
     Returns:
-        The numbers, and for each page that is left out a line that says why.
+        The numbers, and for each page that is left out the reason.
 
     Raises:
         UserError: if other results are missing, or are of another profile or other
@@ -261,7 +261,7 @@ def compare(root: Path, profile: str) -> tuple[list[Compared], list[str]]:
         was_not_executed = published.is_file() and not new.is_file()
         if not (notebook.data or (notebook.study and was_not_executed)):
             raise UserError(reason)
-        left_out[notebook.name] = reason
+        left_out[notebook.name] = "was not executed" if was_not_executed else reason
     otherwise = {
         notebook.name
         for notebook in notebooks
@@ -276,7 +276,7 @@ def compare(root: Path, profile: str) -> tuple[list[Compared], list[str]]:
         there, here = (_look_up(path, key) for path in results[page])
         tolerance = None if page in otherwise else _tolerance_of(name, tolerances)
         compared.append(Compared(name, there, here, tolerance))
-    return compared, list(left_out.values())
+    return compared, left_out
 
 
 def _weights_of(results: Path) -> str | None:
