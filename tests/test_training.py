@@ -22,7 +22,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import TINY
-from unet_tutorial import training
+from unet_tutorial import precision, training
 from unet_tutorial.classes import LYFT, Classes
 from unet_tutorial.data.batches import Frames, batches
 from unet_tutorial.data.cache import open_set
@@ -735,6 +735,33 @@ def test_a_gpu_is_not_probed(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated: has_bf16)
     monkeypatch.setattr("unet_tutorial.precision._probe", lambda: pytest.fail("probed"))
     assert choose_precision("auto", torch.device(kind)) == expected
+
+
+@pytest.mark.parametrize(
+    ("tiny", "large", "expected"),
+    [
+        ((1, 8), None, "32-true"),  # imitated: the large picture would take minutes
+        ((1, 2), (3, 1), "bf16-mixed"),
+        ((1, 1), (1, 1), "32-true"),
+    ],
+)
+def test_a_processor_that_imitates_16_bits_is_told_by_a_tiny_picture(
+    tiny: tuple, large: tuple | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def seconds(*shape: int) -> Any:
+        tried.append(torch.get_num_threads())
+        return tiny if len(tried) == 1 else large
+
+    monkeypatch.setattr(precision, "_seconds_per_step", seconds)
+    torch.set_num_threads(2)
+    try:
+        assert precision._probe() == expected
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)  # as in all tests
+    assert tried == ([1, 2] if large else [1])
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -637,8 +637,9 @@ def _execute(
             kernel_name="python3",
             progress_bar=False,
             cwd=str(root),
-            # Else each kernel warns that it talks to us in plain text.
-            extra_arguments=["--IPKernelApp.log_level=40"],
+            # Else each kernel warns that it talks to us in plain text, and some say
+            # that they were interrupted, by which papermill ends them.
+            extra_arguments=["--IPKernelApp.log_level=50"],
             # One box on the page for what a cell prints, not one for each line.
             coalesce_streams=True,
             on_cell_start=lambda cell, cell_index: on_cell(cell_index + 1, cells),
