@@ -133,14 +133,15 @@ def test_results_that_somebody_else_wrote_are_made_again(project: Path) -> None:
     assert fresh(project) == ["02_second"]
 
 
-def test_a_town_of_somebodys_own_is_not_replaced(project: Path) -> None:
-    make_town(project / "data/mine", 4, (32, 32), seed=7)
-    (project / "data/mine/notes.txt").write_text("precious")
+@pytest.mark.parametrize("place", ["data/mine", "elsewhere/data/town-mine"])
+def test_a_town_of_somebodys_own_is_not_replaced(project: Path, place: str) -> None:
+    make_town(project / place, 4, (32, 32), seed=7)
+    (project / place / "notes.txt").write_text("precious")
     profile = project / "notebooks/profiles/tiny.yaml"
-    profile.write_text(profile.read_text().replace("data/town-tiny", "data/mine"))
-    with pytest.raises(UserError, match="data/mine: already holds something else"):
+    profile.write_text(profile.read_text().replace("data/town-tiny", place))
+    with pytest.raises(UserError, match=f"{place}: already holds something else"):
         run_notebooks(project, "tiny")
-    assert (project / "data/mine/notes.txt").read_text() == "precious"
+    assert (project / place / "notes.txt").read_text() == "precious"
 
 
 def test_what_ids_mean_makes_everything_stale(project: Path) -> None:

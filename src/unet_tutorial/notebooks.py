@@ -296,7 +296,7 @@ def run_notebooks(
     if data_dir is not None:
         profile["data_dir"] = data_dir
     else:
-        _make_town(root / profile["data_dir"], profile, on_scene)
+        _make_town(root, profile, on_scene)
     data = {notebook.name: notebook.data_sets(root, profile) for notebook in notebooks}
     missing = {
         notebook.name: data[notebook.name][notebook.data]
@@ -543,17 +543,19 @@ def _with_needs(notebooks: list[Notebook], only: str | None, studies: bool) -> s
 
 
 def _make_town(
-    folder: Path, profile: dict[str, Any], on_scene: Callable[[int, int], None]
+    root: Path, profile: dict[str, Any], on_scene: Callable[[int, int], None]
 ) -> None:
     """Make the embedded data set, unless the profile names a set of another kind.
 
     At the places that 'make clean' clears as well, another town is replaced. Elsewhere
     it is somebody's own, and :func:`make_town` refuses.
     """
+    folder = root / profile["data_dir"]
     if folder.exists() and not is_town(folder):
         return
     count = profile["num_scenes"]
-    make = renew_town if folder.match("data/town-*") else make_town
+    is_ours = folder in (root / "data").glob("town-*")
+    make = renew_town if is_ours else make_town
     make(
         folder,
         count,
