@@ -373,6 +373,7 @@ def run_notebooks(
     ]
     anew = {name: stamps[name]["seconds"] for name in shown if stamps[name]}
     numbers = describe_build(root, profile_name, notebooks, anew)
+    numbers["executed"] = list(anew)
     write_json(build / "results" / "build.json", numbers)
     lay_out_pages(root, build, shown)
     fresh = {notebook.name for notebook in stale}

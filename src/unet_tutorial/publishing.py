@@ -225,10 +225,10 @@ def compare(root: Path, profile: str) -> tuple[list[Compared], dict[str, str]]:
     """Hold a profile's new results against the published ones.
 
     Compared is each number that a page quotes. How far the two may lie apart is in
-    ``book/tolerances.yaml``. Studies that were not executed, and pages about a data set
-    that was not there, or another, are left out. Of a page whose encoder started from
-    other weights than the published one, and of those that need it, nothing need be
-    alike.
+    ``book/tolerances.yaml``. Studies whose results are not of the last build, and pages
+    about a data set that was not there, or another, are left out. Of a page whose
+    encoder started from other weights than the published one, and of those that need
+    it, nothing need be alike.
 
     Returns:
         The numbers, and for each page that is left out the reason.
@@ -252,13 +252,16 @@ def compare(root: Path, profile: str) -> tuple[list[Compared], dict[str, str]]:
         ]
         for notebook in notebooks
     }
+    build = root / "_build" / profile / "results/build.json"
+    executed = read_json(build).get("executed", []) if build.is_file() else []
     left_out = {}
     for notebook in notebooks:
         published, new = results[notebook.name]
-        reason = _why_not_comparable(published, new)
+        is_new = notebook.name in executed
+        reason = _why_not_comparable(published, new, is_new)
         if reason is None:
             continue
-        was_not_executed = published.is_file() and not new.is_file()
+        was_not_executed = published.is_file() and not is_new
         if not (notebook.data or (notebook.study and was_not_executed)):
             raise UserError(reason)
         left_out[notebook.name] = "was not executed" if was_not_executed else reason
@@ -284,11 +287,14 @@ def _weights_of(results: Path) -> str | None:
     return read_json(results).get("weights") if results.is_file() else None
 
 
-def _why_not_comparable(published: Path, new: Path) -> str | None:
+def _why_not_comparable(published: Path, new: Path, is_new: bool) -> str | None:
     if not published.is_file():
         return f"{published}: is missing; call 'make publish' first"
-    if not new.is_file():
-        return f"{new}: is missing; 'make reproduce' executes everything"
+    if not is_new:
+        return (
+            f"{new}: is missing, or not of the last build; 'make reproduce' executes "
+            "everything"
+        )
     for fact in ("profile", "data_digest"):
         there, here = (
             _look_up(path, f"provenance.{fact}") for path in (published, new)
