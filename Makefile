@@ -44,7 +44,7 @@ site: $(SITE_STAMP) ## Build the published book from what git holds: no torch, n
 reproduce: $(STAMP) ## Execute everything again and hold it against the published numbers
 	@# The runs as well: a finished one would not be trained again.
 	@rm -rf _build/$(PUBLISHED)/stamps _build/$(PUBLISHED)/runs
-	$(BIN)/python -m unet_tutorial notebooks --profile $(PUBLISHED) --studies
+	$(BIN)/python -m unet_tutorial notebooks --profile $(PUBLISHED) $(if $(DATA),--data "$(DATA)") --studies
 	$(BIN)/python -m unet_tutorial compare --profile $(PUBLISHED)
 
 publish: $(STAMP) ## Copy executed pages and results to book/, for git to keep
