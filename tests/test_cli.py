@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ import unet_tutorial
 from unet_tutorial import training
 from unet_tutorial.cli import app
 from unet_tutorial.data.pairs import find_pairs
+from unet_tutorial.errors import UserError
 from unet_tutorial.runs import Run, load_run
 from unet_tutorial.town.drive import make_town
 
@@ -375,14 +377,20 @@ def test_the_curves_for_tensorboard_are_written_once(
 def test_a_run_that_goes_on_starts_from_the_weights_that_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def away(wanted: str, on_missing: Callable[[UserError], None]) -> str:
+        on_missing(UserError("the hub is away"))
+        return "none"
+
     make_town(tmp_path / "data", 12, (64, 64), 0)
     again = ["train", "--data", tmp_path / "data", "--model", "resnet34"]
     again += ["--out", tmp_path / "run", "--epochs", 1, "--size", "64x64"]
     hub = "unet_tutorial.models.resnet_unet.available_encoder_weights"
-    monkeypatch.setattr(hub, lambda name: "none")
-    assert call(*again).exit_code == 0
+    monkeypatch.setattr(hub, away)
+    first = call(*again)
+    assert first.exit_code == 0
+    assert "the hub is away; going on from random weights" in first.stdout
     (tmp_path / "run/manifest.json").unlink()  # as if it had been stopped
-    monkeypatch.setattr(hub, lambda name: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hub, lambda *_: pytest.fail("the hub was asked"))
     result = call(*again)
     assert result.exit_code == 0, result.output
     assert "random weights" in result.stdout
@@ -390,4 +398,7 @@ def test_a_run_that_goes_on_starts_from_the_weights_that_it_had(
     assert result.exit_code == 0, result.output
     assert "had finished before, and nothing was trained" in result.stdout
     # Nor is it asked for a run that may not be written.
-    assert "holds a run of another setup" in error_of(call(*again, "--epochs", 2))
+    assert "another setup (epochs: 1 there," in error_of(call(*again, "--epochs", 2))
+    # What the other model started from is not taken for what is asked for.
+    other = error_of(call(*again, "--model", "scratch"))
+    assert "another setup (model: resnet34 there, scratch here)" in other

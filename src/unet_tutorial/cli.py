@@ -291,11 +291,16 @@ def train(
     if encoder_weights is None:
         check_run_folder(out, overwrite=False)  # before the hub is asked
         begun = begun_setup(out).get("config", {})
-        encoder_weights = begun.get("encoder_weights", "none")
-        if model == "resnet34" and not begun:
-            encoder_weights = available_encoder_weights("imagenet")
-            if encoder_weights == "none":
-                console.print("ImageNet weights cannot be had", style="yellow")
+        encoder_weights = "none"
+        if begun.get("model") == model:
+            encoder_weights = begun.get("encoder_weights", "none")
+        elif model == "resnet34" and not begun:
+            encoder_weights = available_encoder_weights(
+                "imagenet",
+                lambda why: console.print(
+                    f"{why}; going on from random weights", style="yellow"
+                ),
+            )
     config = Config(
         model,
         _parse_size(size),

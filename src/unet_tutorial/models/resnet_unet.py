@@ -5,6 +5,7 @@ K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition,
 """
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -88,17 +89,24 @@ def load_encoder_weights(model: ResNet34UNet, weights: str) -> str:
     return "imagenet" if weights == "imagenet" else path.name
 
 
-def available_encoder_weights(wanted: str) -> str:
+def available_encoder_weights(
+    wanted: str, on_missing: Callable[[UserError], None] = lambda why: None
+) -> str:
     """What is wanted, but ``"none"`` where ImageNet weights cannot be had.
 
     It is for the caller to tell the reader: a run is never given other weights
     than its configuration names.
+
+    Args:
+        wanted: as :func:`load_encoder_weights` takes it.
+        on_missing: called with the reason why they cannot be had.
     """
     if wanted != "imagenet":
         return wanted
     try:
         _fetch_imagenet()
-    except UserError:
+    except UserError as why:
+        on_missing(why)
         return "none"
     return "imagenet"
 
