@@ -502,7 +502,8 @@ def export(
     difference = export_run(load_run(run), out)
     size = out.stat().st_size / 1e6
     console.print(
-        f"{out}, {size:.1f} MB, answers as the run does (within {difference:.1g})"
+        f"{out}, {size:.1f} MB, answers as the network does in 32 bits "
+        f"(within {difference:.1g})"
     )
 
 

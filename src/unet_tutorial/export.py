@@ -56,7 +56,8 @@ def export_run(run: Run, out: Path) -> float:
             for any number N of images, and gives logits [N, C, H, W] float32.
 
     Returns:
-        The largest difference between the file's logits and the network's own.
+        The largest difference between the file's logits and those of the network in 32
+        bits.
 
     Raises:
         UserError: if the ending is another, a package is missing, the file cannot be
