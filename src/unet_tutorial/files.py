@@ -13,6 +13,9 @@ from filelock import FileLock, Timeout
 
 from unet_tutorial.errors import UserError
 
+# Of what cannot be kept in the user's cache folder.
+CACHE_REMEDY = "set XDG_CACHE_HOME to a folder that can be written"
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -68,12 +71,17 @@ def whole_folder(
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[None]:
+def locked(
+    path: Path,
+    wait: bool = True,
+    remedy: str = "make it writable or choose another place",
+) -> Iterator[None]:
     """Wait until no other process is at work on ``path``, then keep others waiting.
 
     Raises:
-        UserError: if the folder that ``path`` is in cannot be written, or another
-            process is at work on it and this one is not to ``wait``.
+        UserError: if the folder that ``path`` is in cannot be written, which ends with
+            ``remedy``, or another process is at work on it and this one is not to
+            ``wait``.
     """
     path = path.resolve()  # one lock, by whatever way the folder was reached
     try:
@@ -87,8 +95,7 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise UserError(
-            f"{path.parent}: cannot be written ({error.strerror or error}); make it "
-            "writable or choose another place"
+            f"{path.parent}: cannot be written ({error.strerror or error}); {remedy}"
         ) from error
     try:
         yield

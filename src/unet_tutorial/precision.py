@@ -10,7 +10,7 @@ import platformdirs
 import torch
 
 from unet_tutorial.errors import UserError
-from unet_tutorial.files import locked, read_json, write_json
+from unet_tutorial.files import CACHE_REMEDY, locked, read_json, write_json
 from unet_tutorial.models.unet import UNet
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
@@ -31,7 +31,8 @@ def choose_precision(wanted: str, device: torch.device) -> str:
         device: where the network will be.
 
     Raises:
-        UserError: if what is wanted is not known.
+        UserError: if what is wanted is not known, or the cache folder cannot be
+            written.
     """
     if wanted not in PRECISIONS:
         raise UserError(
@@ -51,7 +52,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     ]
     key = hashlib.sha256(json.dumps(machine).encode()).hexdigest()[:12]
     path = platformdirs.user_cache_path("unet_tutorial") / f"precision-{key}.json"
-    with locked(path):
+    with locked(path, remedy=CACHE_REMEDY):
         try:
             known = read_json(path).get("precision")
         except UserError:

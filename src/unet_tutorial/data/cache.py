@@ -28,7 +28,13 @@ from unet_tutorial.data.pairs import (
 )
 from unet_tutorial.data.target import Target, choose_target
 from unet_tutorial.errors import UserError
-from unet_tutorial.files import locked, read_json, whole_folder, write_json
+from unet_tutorial.files import (
+    CACHE_REMEDY,
+    locked,
+    read_json,
+    whole_folder,
+    write_json,
+)
 
 # To be raised when a cache is written differently from the same files.
 VERSION = 3
@@ -114,7 +120,7 @@ def open_set(
         refuse(faults)
     fingerprint = _fingerprint(pairs, size, target, chosen)
     folder = _place(data, size, target)
-    with locked(folder):
+    with locked(folder, remedy=CACHE_REMEDY):
         known = _read_about(folder)
         if known.get("fingerprint") != fingerprint or _is_mended(known, pairs, chosen):
             _build(folder, pairs, size, chosen, fingerprint, data, on_pair)
