@@ -223,9 +223,9 @@ def test_a_fault_stops_and_is_skipped_when_asked(data: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match=rf"{pairs[3].image.name}: has no mask"):
         decoded(data)
     run = fit(replace(TINY, epochs=1), data, tmp_path / "run", skip_bad=True)
-    data_entry = json.loads((run.folder / "manifest.json").read_text())["data"]
-    assert len(data_entry["skipped"]) == 2
-    assert f"{pairs[2].image}: cannot be decoded" in " ".join(data_entry["skipped"])
+    skipped = json.loads((run.folder / "manifest.json").read_text())["skipped"]
+    assert len(skipped) == 2
+    assert f"{pairs[2].image}: cannot be decoded" in " ".join(skipped)
     # Without being asked, the fault stops a set whose cache stands, too.
     pairs[3].image.unlink()
     with pytest.raises(UserError, match="cannot be decoded"):

@@ -466,6 +466,10 @@ def test_a_run_goes_on_in_the_precision_it_began_with(
                 fit(auto, town, tmp_path / "run", on_epoch=stop)
     assert fit(auto, town, tmp_path / "run").manifest["precision"] == "bf16-mixed"
     assert fit(auto, town, tmp_path / "new").manifest["precision"] == "32-true"
+    # One that is replaced begins anew: with other code, say.
+    monkeypatch.setattr(training, "code_digest", lambda: "other")
+    anew = fit(auto, town, tmp_path / "run", overwrite=True)
+    assert anew.manifest["precision"] == "32-true"
 
 
 def test_a_run_does_not_go_on_with_other_parts_of_the_same_data(

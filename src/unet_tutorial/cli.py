@@ -364,7 +364,7 @@ def train(
         except KeyboardInterrupt:
             errors.print("the same call again goes on after the last whole epoch")
             raise
-    for fault in run.manifest["data"]["skipped"]:
+    for fault in run.manifest["skipped"]:
         console.print(f"left out: {fault}", style="yellow")
     if not first:
         console.print("the run had finished before, and nothing was trained")

@@ -233,8 +233,9 @@ def _holds_another(
     kind, remedy = "an unfinished run", "give that again to go on, "
     if (folder / MANIFEST).exists():
         kind, remedy = "a run", ""
+    difference = _difference({"config": {}} | there, here)
     return UserError(
-        f"{folder}: holds {kind} of another setup ({_difference(there, here)}); "
+        f"{folder}: holds {kind} of another setup ({difference}); "
         f"{remedy}choose another folder, or delete it"
     )
 
@@ -244,16 +245,18 @@ def as_read(setup: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(setup)))
 
 
-def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+def _difference(there: dict[str, Any], here: dict[str, Any], within: str = "") -> str:
     """In words, the first entry in which two setups differ."""
-    # What was asked for comes first: all else may follow from it.
-    pairs = (there.get("config", {}), here["config"]), (there, here)
-    return next(
-        f"{key}: {one.get(key, 'none')} there, {other.get(key, 'none')} here"
-        for one, other in pairs
-        for key in sorted(one.keys() | other.keys())
-        if (key in one, one.get(key)) != (key in other, other.get(key))
-    )
+    # What was asked for comes first, of that the model: all else may follow from it.
+    first = {"config", "model"}
+    known = there.keys() | here.keys()
+    for key in [*sorted(known & first), *sorted(known - first)]:
+        one, other = (setup.get(key, "nothing") for setup in (there, here))
+        if isinstance(one, dict) and isinstance(other, dict) and one != other:
+            return _difference(one, other, "" if key == "config" else f"{key}.")
+        if one != other:
+            return f"{within}{key}: {one} there, {other} here"
+    raise ValueError("two setups are the same")
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -377,10 +380,14 @@ def provenance(device: torch.device | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": _device_name(device),
-        # torch says more of itself than its package does: which build it is.
-        "versions": {name: version(name) for name in PACKAGES}
-        | {"torch": torch.__version__},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    # torch says more of itself than its package does: which build it is.
+    return {name: version(name) for name in PACKAGES} | {"torch": torch.__version__}
 
 
 def code_digest() -> str:

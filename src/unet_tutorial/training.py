@@ -58,6 +58,7 @@ from unet_tutorial.runs import (
     save_checkpoint,
     save_history,
     save_weights,
+    versions,
 )
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -447,7 +448,9 @@ def fit(
     make_augmentation(config.augment, config.size, config.crop)  # refuses what is wrong
     data = open_set(data_dir, config.size, config.target, skip_bad, on_pair)
     classes, parts = data.target.classes, _sound_parts(data, data_dir)
-    fabric = make_fabric(_precision(config, run_dir))
+    about = _describe(config, data, parts)
+    fabric = make_fabric(_precision(config, about, run_dir))
+    about["precision"] = fabric.strategy.precision.precision
     if fabric.device.type == "cuda" and torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats(fabric.device)  # an earlier run's
     train, val = (
@@ -460,7 +463,6 @@ def fit(
     state = setup(config, len(classes), len(train), fabric)
 
     origin = provenance(fabric.device)  # the code may change while it trains
-    about = _describe(config, data, parts, fabric)
     with _begun(run_dir, about, overwrite, fabric) as (is_done, saved):
         if is_done:
             run = load_run(run_dir)
@@ -501,6 +503,7 @@ def fit(
                 "parameters": sum(
                     weight.numel() for weight in state.model.parameters()
                 ),
+                "skipped": data.faults,
                 "trained_on": data.digests(parts["train"]),
                 "best_epoch": state.best_epoch,
                 "seconds": round(state.seconds, 1),
@@ -531,9 +534,9 @@ def _sound_parts(data: DecodedSet, data_dir: Path) -> dict[str, list[Pair]]:
 
 
 def _describe(
-    config: Config, data: DecodedSet, parts: dict[str, list[Pair]], fabric: Fabric
+    config: Config, data: DecodedSet, parts: dict[str, list[Pair]]
 ) -> dict[str, Any]:
-    """Everything that decides a run."""
+    """Everything that decides a run, but the precision."""
     weights_file = Path(config.encoder_weights)
     return {
         "config": asdict(config),
@@ -548,11 +551,9 @@ def _describe(
             "parts": {
                 name: join_digests(data.digests(pairs)) for name, pairs in parts.items()
             },
-            "skipped": data.faults,
         },
-        "precision": fabric.strategy.precision.precision,
-        "processes": fabric.world_size,
-        "torch": torch.__version__,
+        "processes": _processes(),
+        "versions": versions(),
         "code": code_digest(),
     }
 
@@ -589,15 +590,15 @@ def _begun(
         yield is_done, saved
 
 
-def _precision(config: Config, run_dir: Path) -> str:
-    """What is asked for; or what ``auto`` was when the run began.
+def _precision(config: Config, about: dict[str, Any], run_dir: Path) -> str:
+    """What is asked for; or what ``auto`` was when the very same run began.
 
     What is faster is a matter of the machine and the hour, and the run goes on as it
     began.
     """
     begun = begun_setup(run_dir)
-    same = begun.get("config") == as_read(asdict(config))
-    return str(begun.get("precision")) if same else config.precision
+    precision = begun.pop("precision", None)
+    return str(precision) if begun == as_read(about) else config.precision
 
 
 def _keep(run_dir: Path, state: State, config: Config) -> None:
