@@ -144,6 +144,24 @@ def test_a_town_of_somebodys_own_is_not_replaced(project: Path, place: str) -> N
     assert (project / place / "notes.txt").read_text() == "precious"
 
 
+def test_a_part_of_a_town_does_not_pass_for_all_of_it(project: Path) -> None:
+    make_town(project / "mine", 3, (32, 32), 0)
+
+    def digest() -> str:
+        run_notebooks(project, "tiny", data_dir="mine")
+        results = json.loads(
+            (project / "_build/tiny/results/01_first.json").read_text()
+        )
+        return results["provenance"]["data_digest"]
+
+    whole = digest()
+    for kind in ("CameraRGB", "CameraSeg"):
+        next((project / "mine").rglob(f"{kind}/*.png")).unlink()
+    assert digest() != whole
+    make_town(project / "mine", 3, (32, 32), 0)
+    assert digest() == whole
+
+
 def test_what_ids_mean_makes_everything_stale(project: Path) -> None:
     make_town(project / "mine", 3, (32, 32), 0)
     (project / "mine/town.json").unlink()

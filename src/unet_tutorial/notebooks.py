@@ -575,12 +575,15 @@ def _library_files() -> list[Path]:
 def _digest_of_set(data: Path) -> str | None:
     """A name for the content of a data set; None where there is none.
 
-    A town is named by its description: another processor may round a few pixels of its
-    pictures another way, and its results are to be compared all the same.
+    A whole town is named by its description: another processor may round a few pixels
+    of its pictures another way, and its results are to be compared all the same.
     """
-    if is_town(data):
-        return digest_files([data / DESCRIPTION])
-    return join_digests(map(digest_pair, find_pairs(data))) if data.exists() else None
+    if not data.exists():
+        return None
+    pairs, described = find_pairs(data), data / DESCRIPTION
+    if is_town(data) and len(pairs) == read_json(described).get("count"):
+        return digest_files([described])
+    return join_digests(map(digest_pair, pairs))
 
 
 def _description_of_set(data: Path) -> list[Any] | None:
