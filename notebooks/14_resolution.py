@@ -121,7 +121,7 @@ oracles.round(3)
 #
 # Where do the masks lose? Look at poles, lines and edges in the centre of three of them:
 
-# %% mystnb={"image": {"alt": "A part of a mask at its own size and enlarged again from smaller sizes: thin poles, signs and lines break up, vanish or grow wider, edges of roads and walls become stairs."}, "figure": {"caption": "The central part of three test pictures and their masks, and the masks after they were reduced by their middle pixels and enlarged again.", "name": "fig-resolution-oracle"}}
+# %% mystnb={"image": {"alt": "The central part of three test pictures and of their masks, and the masks enlarged again from smaller sizes: thin poles, signs and lines break up, vanish or grow wider, edges of roads and walls become stairs."}, "figure": {"caption": "The central part of three test pictures and their masks, and the masks after they were reduced by their middle pixels and enlarged again.", "name": "fig-resolution-oracle"}}
 view = tuple(slice(side // 4, side * 3 // 4) for side in own_size)
 rows = []
 for pair in test[:: max(len(test) // 3, 1)][:3]:
@@ -219,14 +219,19 @@ table.round(3)
 # %% [markdown]
 # On smaller pictures the mIoU is {result}`14_resolution.scores.smaller.mIoU:.3f`, where the
 # middle has {result}`14_resolution.oracle.part middle:.3f` and the shares
-# {result}`14_resolution.oracle.part shares:.3f`. What a mark lacks to 1 is lost to the size of
-# the answer; what the network lacks to the mark is lost elsewhere, and what cannot be seen in a
-# smaller picture is a part of that. Which is more? On parts
-# the mIoU is {result}`14_resolution.scores.parts.mIoU:.3f`, and at the pictures' own
+# {result}`14_resolution.oracle.part shares:.3f`. At half of the size the middle lies beside its
+# picture, as said above, and lacks more than the size costs; the shares do not. What they lack to 1
+# is lost to the size of the answer. What the network lacks to them is lost elsewhere, and what
+# cannot be seen in a smaller picture is a part of that: in the published run by far the larger
+# loss.
+#
+# On parts the mIoU is {result}`14_resolution.scores.parts.mIoU:.3f`, and at the pictures' own
 # size, where an oracle scores 1, {result}`14_resolution.scores.own size.mIoU:.3f`. One run each;
 # by {doc}`11_seeds`, what lies close together may come out the other way with another seed.
-# Vehicle IoU counts the hood of the camera's own car, and vehicle F2 does not: where F2 is near
-# 0, the other cars are missed; where F2 is high and the IoU is not, it is the hood.
+#
+# Vehicle IoU counts the hood of the camera's own car, and vehicle F2 does not. In the published
+# runs parts have a higher F2 than smaller pictures and a lower IoU: more of the other cars is
+# found, and a part of the hood is lost.
 #
 # The minutes include the validation after each epoch, which for parts is on whole pictures.
 #
@@ -246,13 +251,16 @@ figure = plots.plot_per_class(per_class)
 # {result}`14_resolution.scores.own size.line IoU:.3f` at their own size. Sidewalks have
 # {result}`14_resolution.scores.smaller.sidewalk IoU:.3f`,
 # {result}`14_resolution.scores.parts.sidewalk IoU:.3f` and
-# {result}`14_resolution.scores.own size.sidewalk IoU:.3f`.
+# {result}`14_resolution.scores.own size.sidewalk IoU:.3f`. In the published runs lines are the only
+# class that gains from parts. Walls and sidewalks lose most, and signs are no longer found, though
+# parts show them at their own size.
 #
-# A class that gains both from parts and from own size would gain from the size of things. One
-# that gains from own size alone needs more than that. One that gains from neither is not held
-# back by the size. Parts lack the whole picture: what
-# surrounds a thing, where in the picture it stands (many parts show no hood), and pixels in
-# each step. These runs cannot tell the three apart.
+# A class that gains both from parts and from own size, as lines do, would gain from the size of
+# things. One that gains from own size alone, as poles and signs do, needs more than that. One that
+# gains from neither is not held back by the size.
+#
+# Parts lack the whole picture: what surrounds a thing, where in the picture it stands (many parts
+# show no hood), and pixels in each step. These runs cannot tell the three apart.
 #
 # A larger picture has its price for the network, too. The field that a logit depends on
 # ({doc}`04_unet`) stays as it is, and covers less of the street the more pixels that has. One

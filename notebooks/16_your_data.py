@@ -156,11 +156,16 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2, classes)
 # `python -m unet_tutorial train --data my_data --model scratch --out my_run` and
 # `python -m unet_tutorial predict --run my_run --out answers my_picture.png`, which
 # writes a mask of ids, nearly black to look at, and an overlay for people.
+#
 # `python -m unet_tutorial evaluate --run my_run --data my_data --out scores.json` scores the
-# test part. Every picture is brought to `--size`, 96x128 by default, whatever its
+# test part.
+#
+# Every picture is brought to `--size`, 96x128 by default, whatever its
 # proportions: choose a size of the proportions of yours, at which the thinnest thing is still
 # a few pixels wide. {doc}`14_resolution` tells what a size costs, and what it costs to learn from
-# parts of large pictures, by `--crop`, in place of smaller ones. If left and right
+# parts of large pictures, by `--crop`, in place of smaller ones.
+#
+# If left and right
 # are alike in yours, try `--augment mirror`: pictures are then mirrored at random whenever they
 # are shown, so that few of them go further. {doc}`15_photographs` does so, and has a recipe for
 # photographs; {doc}`12_questions` shows what it can cost.
@@ -203,9 +208,9 @@ save_results(
 )
 
 # %% [markdown]
-# The list gives the IoU of each class. The ground is large, so that its own falls little where
-# shapes are lost to it. Only where it hardly falls at all are shapes taken for each other alone.
-# Is that so in the test picture with the most wrong pixels?
+# The list gives the IoU of each class. In the published run the ground has nearly 1, so that hardly
+# a pixel of a shape is lost to it: what is wrong must be shapes that are taken for each other. Is
+# that so in the test picture with the most wrong pixels?
 
 # %% mystnb={"image": {"alt": "A test picture of bright shapes on dark ground, its mask, and the predicted mask."}, "figure": {"caption": "The test picture of the example set with the most wrong pixels, its mask and the prediction.", "name": "fig-own-prediction"}}
 rows = []
@@ -216,6 +221,8 @@ worst = max(rows, key=lambda row: (row[2] != row[1]).sum())
 figure = plots.plot_grid([worst], ["picture", "mask", "prediction"], classes)
 
 # %% [markdown]
+# In the published run it is: a part of the disc is taken for the square that covers it.
+#
 # Of the {result}`16_your_data.pairs` pairs most were learned from, a few chose the epoch or were
 # left out between the parts, and the rest were scored: `data check` prints how many each part
 # has. After {result}`16_your_data.epochs` epochs the mIoU over the three classes is
