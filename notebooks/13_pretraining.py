@@ -6,7 +6,7 @@
 #   unet_tutorial:
 #     needs: []
 #     study: true
-#     seconds: {ci: 25, laptop: 1850, full: 5400}
+#     seconds: {ci: 35, laptop: 2900, full: 10000}
 # ---
 
 # %% [markdown]
@@ -29,7 +29,8 @@ epochs = 40  # of the pretraining
 transfer_steps = 300  # of each training that follows
 batch_size = 8  # pictures per step
 learning_rate = 0.0005  # of Adam, as in the report
-seed = 0  # decides weights and order
+seed = 0  # decides weights and order of the pretraining
+seeds = [0, 1, 2]  # of the trainings that follow: pictures, decoder and order
 second_data = "data/camvid"  # a set of real pictures, if there is one
 
 # %% [markdown]
@@ -101,12 +102,15 @@ print(f"{len(kept)} of {len(weights)} tensors kept")
 # more often. Validation pictures choose nothing here: what is scored is the network after
 # the last step, on the test pictures of the same weather.
 #
-# Each score is that of a single run; by {doc}`11_seeds`, small differences say nothing. Both
-# starts share the initial weights of the decoder and the order of the pictures. The pretrained
-# one has the steps of the first training in addition.
+# Which ten pictures were labelled is luck, and so are the weights at the start
+# ({doc}`11_seeds`). So everything is done with {result}`13_pretraining.seeds` seeds, each with
+# pictures of its own as far as there are enough. With the same seed both starts share
+# the pictures, their order and the initial weights of the decoder, and may be held against each
+# other. The first training was done once, and the pretrained start has its steps in addition.
 
 # %%
 from dataclasses import replace
+from itertools import product
 
 import pandas as pd
 import torch
@@ -119,13 +123,13 @@ from unet_tutorial.losses import make_loss
 from unet_tutorial.training import evaluate, learn, make_fabric, setup
 
 fabric = make_fabric("auto")
-rounds = 4  # epochs of so many steps that validation happens now and then
+rounds = min(10, transfer_steps)  # validated after each
 per_round = transfer_steps // rounds * batch_size
 starts = {"random": "none", "pretrained": str(encoder)}
 
 
 def transfer(folder):
-    """A row with the score for each start and number of pictures; and the curves."""
+    """The score of each number of pictures, seed and start; and the histories."""
     data = open_set(folder, recipe.size)
     classes = data.target.classes
     parts = split_pairs(data.pairs)
@@ -134,56 +138,63 @@ def transfer(folder):
         for name in ("train", "val", "test" if parts["test"] else "val")
     )
     loss_function = make_loss("dice", classes.ignore_index)
-    rows, curves = [], {}
-    for count in few:
-        if count > len(train):
-            continue
-        # Evenly spaced, so that few pictures are not those of a single street.
-        chosen = torch.linspace(0, len(train) - 1, count).long()
+    rows, histories = [], []
+    counts = [count for count in few if count <= len(train)]
+    for count, (position, seed), start in product(counts, enumerate(seeds), starts):
+        # Evenly spaced, so that few pictures are not those of a single street, and for
+        # each seed between those of the others.
+        places = torch.arange(count) + position / len(seeds)
+        chosen = (places * len(train) / count).long()
         shown = train.take(chosen[torch.arange(per_round) % count])
-        for start, encoder_weights in starts.items():
-            config = replace(recipe, epochs=rounds, encoder_weights=encoder_weights)
-            state = setup(config, len(classes), per_round, fabric)
-            history = learn(state, config, shown, val, classes, loss_function, fabric)
-            curves[f"{start}, {count}"] = pd.DataFrame(list(history))
-            judged = batches(test, batch_size, fabric.device)
-            _, confusion = evaluate(state.model, judged, loss_function, classes)
-            rows.append(
-                {
-                    "pictures": count,
-                    "start": start,
-                    "miou": confusion.miou(),
-                    "accuracy": confusion.pixel_accuracy(),
-                    "weights": state.weights_used,
-                }
-            )
-    return pd.DataFrame(rows), curves
+        config = replace(
+            recipe, epochs=rounds, seed=seed, encoder_weights=starts[start]
+        )
+        state = setup(config, len(classes), per_round, fabric)
+        history = learn(state, config, shown, val, classes, loss_function, fabric)
+        run = {"pictures": count, "seed": seed, "start": start}
+        histories.append(pd.DataFrame(list(history)).assign(model=start, **run))
+        judged = batches(test, batch_size, fabric.device)
+        _, confusion = evaluate(state.model, judged, loss_function, classes)
+        weights = state.weights_used
+        rows.append(run | {"miou": confusion.miou(), "weights": weights})
+    return pd.DataFrame(rows), pd.concat(histories)
 
 
-to_wet, wet_curves = transfer(towns["wet"])
-to_wet.round(3)
+def table(rows):
+    """Mean, lowest and highest mIoU over the seeds."""
+    kinds = rows.groupby(["pictures", "start", "weights"], sort=False)
+    return kinds["miou"].agg(["mean", "min", "max"]).reset_index()
 
-# %% mystnb={"image": {"alt": "Test mIoU over the number of labelled pictures for two starts, random weights and an encoder pretrained in the town."}, "figure": {"caption": "Test mIoU in wet weather by the number of labelled pictures. *Pretrained* is an encoder that has learned in the dry part of the rendered town; no ImageNet weights.", "name": "fig-few"}}
+
+to_wet, wet_histories = transfer(towns["wet"])
+table(to_wet).round(3)
+
+# %% mystnb={"image": {"alt": "Test mIoU over the number of labelled pictures for two starts, random weights and an encoder pretrained in the town."}, "figure": {"caption": "Test mIoU in wet weather by the number of labelled pictures: a dot for each seed, and a line through their means. *Pretrained* is an encoder that has learned in the dry part of the rendered town; no ImageNet weights.", "name": "fig-few"}}
 figure = plots.plot_choices(to_wet, "pictures", "labelled pictures", hue="start")
 
 # %% [markdown]
-# With {result}`13_pretraining.wet.fewest.pictures` pictures the mIoU is
+# With {result}`13_pretraining.wet.fewest.pictures` pictures the mean mIoU is
 # {result}`13_pretraining.wet.fewest.random:.3f` from random weights and
 # {result}`13_pretraining.wet.fewest.pretrained:.3f` from pretrained ones; with
 # {result}`13_pretraining.wet.most.pictures` it is
 # {result}`13_pretraining.wet.most.random:.3f` and
-# {result}`13_pretraining.wet.most.pretrained:.3f`. Look at how the distance between the two
-# changes with the number. All runs have the same {result}`13_pretraining.steps` steps: where
-# the distance grows, the random start may lack steps rather than pictures. And mind that dry and
-# wet streets come from one generator and have the same classes: a transfer could hardly be
-# easier.
+# {result}`13_pretraining.wet.most.pretrained:.3f`. Seed by seed the gain lies between
+# {result}`13_pretraining.wet.fewest.gain.lowest:+.3f` and
+# {result}`13_pretraining.wet.fewest.gain.highest:+.3f` with the fewest pictures, and between
+# {result}`13_pretraining.wet.most.gain.lowest:+.3f` and
+# {result}`13_pretraining.wet.most.gain.highest:+.3f` with the most.
+#
+# Look at how the distance between the lines changes with the number of pictures. All runs have
+# the same {result}`13_pretraining.steps` steps: where the distance grows, the random start may
+# lack steps rather than pictures. And mind that dry and wet streets come from one generator and
+# have the same classes: a transfer could hardly be easier.
 #
 # After how many rounds, the epochs of the figure, is the validation mIoU of the pretrained start
 # as high as that of the random one at the end?
 
-# %% mystnb={"image": {"alt": "Losses and validation mIoU over four rounds of the second training with the largest number of pictures, from random and from pretrained weights."}, "figure": {"caption": "The second training with the most pictures, from both starts.", "name": "fig-few-curves"}}
+# %% mystnb={"image": {"alt": "Losses and validation mIoU over the rounds of the second training with the largest number of pictures, from random and from pretrained weights, each with a band around its mean."}, "figure": {"caption": "The second training in wet weather with the most pictures, from both starts: the mean over the seeds, and a band from the lowest to the highest.", "name": "fig-few-curves"}}
 most = to_wet["pictures"].max()
-figure = plots.plot_losses({start: wet_curves[f"{start}, {most}"] for start in starts})
+figure = plots.plot_spread(wet_histories.query("pictures == @most"))
 
 # %% [markdown]
 # ## To real pictures
@@ -199,37 +210,46 @@ figure = plots.plot_losses({start: wet_curves[f"{start}, {most}"] for start in s
 to_real = None
 if Path(second_data).exists():
     to_real, _ = transfer(Path(second_data))
-    print(to_real.round(3).to_string(index=False))
+    print(table(to_real).round(3).to_string(index=False))
 else:
     print("no second data set at hand")
 
 # %% [markdown]
-# From {result}`13_pretraining.real.fewest.pictures` pictures the mIoU is
+# From {result}`13_pretraining.real.fewest.pictures` pictures the mean mIoU is
 # {result}`13_pretraining.real.fewest.random:.3f` (random) and
 # {result}`13_pretraining.real.fewest.pretrained:.3f` (pretrained in the town), from
 # {result}`13_pretraining.real.most.pictures` it is
 # {result}`13_pretraining.real.most.random:.3f` and
-# {result}`13_pretraining.real.most.pretrained:.3f`. Look at the rows between them as well: where
-# the order is not the same in all of them, the gain is no larger than luck can make it. If no
-# such set was at hand, *absent* stands in place of these numbers.
+# {result}`13_pretraining.real.most.pretrained:.3f`. Seed by seed the gain lies between
+# {result}`13_pretraining.real.fewest.gain.lowest:+.3f` and
+# {result}`13_pretraining.real.fewest.gain.highest:+.3f`, and between
+# {result}`13_pretraining.real.most.gain.lowest:+.3f` and
+# {result}`13_pretraining.real.most.gain.highest:+.3f`. Look at the rows between them as well:
+# where a gain changes its sign from seed to seed, or from one number of pictures to the next, it
+# is no larger than luck can make it. If no such set was at hand, *absent* stands in place of these
+# numbers.
 
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
 
 
 def told(rows):
-    """The scores of both starts with the fewest pictures and with the most."""
-    ends = {"fewest": None, "most": None}
-    if rows is not None:
-        ends = {"fewest": rows["pictures"].min(), "most": rows["pictures"].max()}
+    """Means of both starts with the fewest and the most pictures, and what is gained."""
+    if rows is None:
+        gain = dict.fromkeys(["lowest", "highest"])
+        nothing = dict.fromkeys(["pictures", *starts]) | {"gain": gain}
+        return {"fewest": nothing, "most": nothing}
+    by_seed = rows.pivot(index=["pictures", "seed"], columns="start", values="miou")
     found = {}
-    for end, count in ends.items():
-        found[end] = {"pictures": None if count is None else int(count)}
-        for start in starts:
-            found[end][start] = None
-            if count is not None:
-                chosen = rows[(rows["pictures"] == count) & (rows["start"] == start)]
-                found[end][start] = float(chosen["miou"].iloc[0])
+    counts = rows["pictures"]
+    for end, count in {"fewest": counts.min(), "most": counts.max()}.items():
+        scores = by_seed.loc[count]
+        gain = scores["pretrained"] - scores["random"]
+        found[end] = {
+            "pictures": int(count),
+            **scores.mean().to_dict(),
+            "gain": {"lowest": gain.min(), "highest": gain.max()},
+        }
     return found
 
 
@@ -240,6 +260,7 @@ save_results(
     towns["wet"].name,
     few_words=", ".join(map(str, few[:-1])) + f" and {few[-1]}",
     steps=rounds * (transfer_steps // rounds),
+    seeds=len(seeds),
     first=first.summary(),
     wet=told(to_wet),
     real=told(to_real),
@@ -249,7 +270,7 @@ save_results(
 # ## Summary
 #
 # - Rendered labels can pretrain an encoder; whether that carries over is measured, not assumed.
-# - Compare starts at several numbers of pictures.
+# - Compare starts at several numbers of pictures and with several seeds.
 # - Say which weights a run started from, wherever its result is shown.
 #
 # ## Exercises
