@@ -1,4 +1,4 @@
-"""A network in a file answers as the run does."""
+"""A network in a file answers as the run's does."""
 
 import json
 import zipfile
@@ -46,7 +46,7 @@ def test_sixteen_channels_stay_under_8_mb(tmp_path: Path) -> None:
 def test_predict_takes_the_file(tiny_run: Run, town: Path, tmp_path: Path) -> None:
     done = call("export", "--run", tiny_run.folder, "--out", tmp_path / "m.onnx")
     assert done.exit_code == 0, done.output
-    assert "answers as the run does" in done.stdout
+    assert "as the network does in 32 bits" in done.stdout
     image = find_pairs(town)[0].image
     done = call("predict", "--run", tmp_path / "m.onnx", "--out", tmp_path / "a", image)
     assert done.exit_code == 0, done.output

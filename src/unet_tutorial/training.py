@@ -450,7 +450,6 @@ def fit(
     classes, parts = data.target.classes, _sound_parts(data, data_dir)
     about = _describe(config, data, parts)
     fabric = make_fabric(_precision(config, about, run_dir))
-    about["precision"] = fabric.strategy.precision.precision
     if fabric.device.type == "cuda" and torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats(fabric.device)  # an earlier run's
     train, val = (
@@ -463,6 +462,7 @@ def fit(
     state = setup(config, len(classes), len(train), fabric)
 
     origin = provenance(fabric.device)  # the code may change while it trains
+    about["precision"] = fabric.strategy.precision.precision
     with _begun(run_dir, about, overwrite, fabric) as (is_done, saved):
         if is_done:
             run = load_run(run_dir)
