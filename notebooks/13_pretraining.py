@@ -198,7 +198,7 @@ most = to_wet["pictures"].max()
 figure = plots.plot_spread(wet_histories.query("pictures == @most"))
 
 # %% [markdown]
-# In the published runs after about half of them: what the encoder has learned in dry weather need
+# In the published runs it is after about half of them: what the encoder has learned in dry weather need
 # not be learned again.
 #
 # ## To real pictures
