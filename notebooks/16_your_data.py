@@ -47,8 +47,15 @@ seed = 0  # decides the pictures, weights and order
 #
 # A mask is a PNG file of 8 bits with a class id in each pixel: as a single channel, as
 # a palette, or in the red channel of an RGB file. Pixels with the id `ignore` count
-# neither in the loss nor in the scores. If the data set has parts of its own, write
-# `- {images: a, masks: b, part: train}`, or `val` or `test`, for every folder; else the
+# neither in the loss nor in the scores.
+#
+# If the data set has parts of its own, write
+# `- {images: a, masks: b, part: train}`, or `val` or `test`, for every folder. Where pictures of
+# several drives, places or patients lie in one folder, give it a line for each part, with a
+# pattern for the names: `- {images: a, masks: b, part: test, names: "lyon_*"}`. A drive that
+# is kept back as a whole says more about new streets than a stretch of each drive.
+#
+# Without `part` the
 # pairs are split by their names. The last number in a name is taken to count the frames
 # of a drive, so that neighbours stay together; names without a number are dealt out one
 # by one. Pictures that have nothing to do with each other, but are numbered one after the other,

@@ -104,6 +104,25 @@ def test_a_folder_in_the_lyft_layout_needs_no_description(town: Path) -> None:
     assert read_description(town).classes == LYFT
 
 
+def test_the_drives_of_a_folder_can_be_given_to_several_parts(own: Path) -> None:
+    lines = "".join(
+        f"{{images: pictures, masks: masks, part: {part}, names: '{names}'}}, "
+        for part, names in (("train", "[0-4]*"), ("val", "[56].png"))
+    )
+    text = GOOD.replace("{images: pictures, masks: masks}", lines)
+    (own / "dataset.yaml").write_text(text)
+    parts = split_pairs(find_pairs(own))
+    assert [pair.stem for pair in parts["train"]] == ["0", "1", "2", "3", "4"]
+    assert [pair.stem for pair in parts["val"]] == ["5", "6"]
+
+    (own / "dataset.yaml").write_text(text.replace("[56]", "[4-6]"))
+    with pytest.raises(UserError, match=r"4\.png: belongs to two lines of"):
+        find_pairs(own)
+    (own / "dataset.yaml").write_text(text.replace("[56]", "street_"))
+    with pytest.raises(UserError, match=r"pictures: no PNG file in it is named"):
+        find_pairs(own)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -113,7 +132,7 @@ def test_a_folder_in_the_lyft_layout_needs_no_description(town: Path) -> None:
         ("ignore: 9", "ignore: 1", "'ignore' must be an id from 2 to 255"),
         ("masks: masks", "mask: masks", "'folders' must hold lines"),
         ("masks: masks", "masks: gone", "there is no folder"),
-        ("masks: masks", "masks: 2020", "write the folder 2020 in quotes"),
+        ("masks: masks", "masks: 2020", "write 2020 in quotes"),
         ("Disc:", "No:", "write the class False in quotes"),
         ("Ground", '"Ground": "#111111", 2', "write the class 2 in quotes"),
         ('Ground: "#000000", Disc', "0: road, 1", "in the order of their ids"),

@@ -19,11 +19,15 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Folder:
-    """Images and their masks; ``part`` if the data set says which part they are."""
+    """Images and their masks; ``part`` if the data set says which part they are.
+
+    ``names`` is the pattern that a file's name must match, as the shell has them.
+    """
 
     images: Path
     masks: Path
     part: str | None = None
+    names: str = "*"
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def read_description(path: Path) -> Description:
 
     A description looks like this. Folders are relative to ``root``, and that to the
     file; without ``root`` they are relative to the file. Without ``part`` the pairs
-    are split by their names::
+    are split by their names. A line with ``names``, as ``names: "0016E5_*"``, takes
+    the files that match: the drives of one folder can be given to several parts::
 
         name: CamVid
         root: ../camvid
@@ -165,17 +170,18 @@ def _parse_folders(path: Path, root: Path, entries: Any) -> list[Folder]:
     folders = []
     for entry in entries if isinstance(entries, list) else [None]:
         if not isinstance(entry, dict) or not (
-            {"images", "masks"} <= entry.keys() <= {"images", "masks", "part"}
+            {"images", "masks"} <= entry.keys() <= {"images", "masks", "part", "names"}
         ):
             raise UserError(
                 f"{path}: 'folders' must hold lines '- {{images: A, masks: B}}', each "
-                f"with 'part: ...' or none"
+                "with or without 'part: ...' and 'names: ...'"
             )
-        for place in (entry["images"], entry["masks"]):
-            if not isinstance(place, str):
-                raise UserError(f"{path}: write the folder {place} in quotes")
+        names = entry.get("names", "*")
+        for text in (entry["images"], entry["masks"], names):
+            if not isinstance(text, str):
+                raise UserError(f"{path}: write {text} in quotes")
         folder = Folder(
-            root / entry["images"], root / entry["masks"], entry.get("part")
+            root / entry["images"], root / entry["masks"], entry.get("part"), names
         )
         if folder.part not in (None, *PARTS):
             raise UserError(
@@ -187,10 +193,10 @@ def _parse_folders(path: Path, root: Path, entries: Any) -> list[Folder]:
         folders.append(folder)
     places = [folder.images.resolve() for folder in folders]
     for folder, place in zip(folders, places):
-        if places.count(place) > 1:
+        if places.count(place) > 1 and folder.names == "*":
             raise UserError(
                 f"{path}: names {folder.images} more than once; a picture belongs to "
-                "one part"
+                "one part: say in 'names' which of them a line is for"
             )
     if len({folder.part is None for folder in folders}) > 1:
         raise UserError(f"{path}: give every folder a 'part', or none of them")

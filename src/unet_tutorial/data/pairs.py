@@ -1,5 +1,6 @@
 """Find the pairs of image and mask in a folder, and vouch for them."""
 
+import fnmatch
 import hashlib
 import os
 import struct
@@ -96,12 +97,27 @@ def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
     """All pairs of a data set, and what stands alone or is no PNG file, in words.
 
     Raises:
-        UserError: if there is no such data set, or it cannot be read.
+        UserError: if there is no such data set, it cannot be read, or its description
+            names files that are not there or belong to another line.
     """
     pairs, faults = [], []
+    taken: set[tuple[Path, str]] = set()
     for folder in read_description(data).folders:
-        images, other_images = _pictures(folder.images)
-        masks, other_masks = _pictures(folder.masks)
+        images, other_images = _pictures(folder.images, folder.names)
+        masks, other_masks = _pictures(folder.masks, folder.names)
+        if not images and folder.names != "*":
+            raise UserError(
+                f"{folder.images}: no PNG file in it is named '{folder.names}', as "
+                f"{data} says"
+            )
+        place = folder.images.resolve()
+        files = {(place, name) for name in images}
+        if twice := files & taken:
+            raise UserError(
+                f"{folder.images / min(twice)[1]}: belongs to two lines of {data}; a "
+                "picture belongs to one part: mend their 'names'"
+            )
+        taken |= files
         others = other_images + other_masks
         faults += [
             f"{path}: only files NAME.png are read; save it as one" for path in others
@@ -125,8 +141,11 @@ def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
     return pairs, faults
 
 
-def _pictures(folder: Path) -> tuple[dict[str, Path], list[Path]]:
-    """PNG files by name, and the other pictures that nobody has saved as such yet."""
+def _pictures(folder: Path, pattern: str) -> tuple[dict[str, Path], list[Path]]:
+    """PNG files by name, and the other pictures that nobody has saved as such yet.
+
+    Only those whose names match the pattern.
+    """
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:  # of masks, beside images
@@ -134,7 +153,11 @@ def _pictures(folder: Path) -> tuple[dict[str, Path], list[Path]]:
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
     # Names with a dot in front are what systems leave beside files, not pictures.
-    files = [folder / name for name in names if not name.startswith(".")]
+    files = [
+        folder / name
+        for name in fnmatch.filter(names, pattern)
+        if not name.startswith(".")
+    ]
     png = {path.name: path for path in files if path.suffix == ".png"}
     others = [
         path
