@@ -204,7 +204,7 @@ def test_weights_of_no_known_run_are_never_removed(town: Path, tmp_path: Path) -
 def test_more_processes_than_pictures_are_refused(
     town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unet_tutorial.training._processes", lambda: 1000)
+    monkeypatch.setattr("unet_tutorial.training.processes_started", lambda: 1000)
     with pytest.raises(UserError, match="cannot be shared by 1000 processes"):
         fit(replace(TINY, batch_size=1000), town, tmp_path / "run")
 

@@ -27,9 +27,10 @@ from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.pairs import Pair
 from unet_tutorial.losses import DiceLoss
 from unet_tutorial.models import MODEL_NAMES
+from unet_tutorial.processes import make_fabric
 from unet_tutorial.runs import Config, provenance
 from unet_tutorial.town.drive import make_town
-from unet_tutorial.training import Batches, make_fabric, setup, train_one_epoch
+from unet_tutorial.training import Batches, setup, train_one_epoch
 
 # The real frames' size. On a GPU networks train at the size of the profile `full`, on
 # a CPU at that of `laptop`.

@@ -1,12 +1,11 @@
 """The losses that the networks learn from."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from unet_tutorial.errors import UserError
+from unet_tutorial.processes import add_up, is_shared
 
 LOSS_NAMES = ("dice", "cross-entropy", "both")
 
@@ -54,28 +53,6 @@ def soft_dice(sums: Tensor) -> Tensor:
     return 2 * overlap / (answered + true).clamp_min(1e-7)
 
 
-class _OverProcesses(torch.autograd.Function):
-    """The sum of all processes' values, through which the gradient finds its way."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        total = value.clone()
-        torch.distributed.all_reduce(total)
-        return total
-
-    # A sum as well, since the gradients of the weights are averaged afterwards.
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        torch.distributed.all_reduce(total)
-        return total
-
-
-def is_shared() -> bool:
-    """Whether several processes train on parts of each batch."""
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
 class DiceLoss(nn.Module):
     """One minus the mean soft Dice coefficient of the classes in the batch's masks.
 
@@ -99,8 +76,8 @@ class DiceLoss(nn.Module):
         # Sums over many pixels overflow in half precision.
         probabilities = logits.float().softmax(dim=1)
         sums = dice_sums(probabilities, mask.long(), self.ignore_index)
-        if self.training and is_shared():
-            sums = _OverProcesses.apply(sums)  # the coefficients of the whole batch
+        if self.training:
+            sums = add_up(sums)  # of all processes: the coefficients of the whole batch
         present = sums[2] > 0
         # Not picked out by an index: a GPU would wait to learn how many there are.
         lost = torch.where(present, 1 - soft_dice(sums), 0)
@@ -150,8 +127,7 @@ class CrossEntropy(nn.Module):
         total = counted.sum()
         if self.training and is_shared():
             # The processes' gradients are averaged: each gives its part of the batch's.
-            torch.distributed.all_reduce(total)
-            total = total / torch.distributed.get_world_size()
+            total = add_up(total) / torch.distributed.get_world_size()
         return loss / total.clamp_min(1e-7)
 
 

@@ -32,6 +32,7 @@ DECIDING = (
     "metrics.py",
     "models/*.py",
     "precision.py",
+    "processes.py",
     "training.py",
 )
 PACKAGES = (

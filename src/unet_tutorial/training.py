@@ -4,13 +4,10 @@
 """
 
 import itertools
-import logging
 import math
-import os
 import resource
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -20,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from unet_tutorial.classes import Classes
@@ -35,11 +31,20 @@ from unet_tutorial.data.pairs import Pair, join_digests
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError, reason_of
 from unet_tutorial.files import digest_files, locked
-from unet_tutorial.losses import LOSS_NAMES, is_shared, make_loss
+from unet_tutorial.losses import LOSS_NAMES, make_loss
 from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.models import MODEL_NAMES, build_model
 from unet_tutorial.models.resnet_unet import ResNet34UNet, load_encoder_weights
-from unet_tutorial.precision import PRECISIONS, choose_precision
+from unet_tutorial.precision import PRECISIONS
+from unet_tutorial.processes import (
+    add_up,
+    is_shared,
+    make_fabric,
+    processes_started,
+    share_batches,
+    share_buffers,
+    share_positions,
+)
 from unet_tutorial.runs import (
     CHECKPOINT,
     EPOCH,
@@ -137,9 +142,9 @@ def evaluate(
     total = torch.tensor([float(sum(losses)), len(losses)], dtype=torch.float64)
     if is_shared():
         device = next(model.parameters()).device
-        total, confusion.counts = total.to(device), confusion.counts.to(device)
-        for counted in (total, confusion.counts):
-            torch.distributed.all_reduce(counted)
+        total, confusion.counts = (
+            add_up(counted.to(device)) for counted in (total, confusion.counts)
+        )
     return float(total[0] / total[1]), confusion
 
 
@@ -177,43 +182,6 @@ def setup(
     steps = math.ceil(_batches_per_epoch(images, config, fabric) / config.accumulate)
     schedule = make_schedule(config.schedule, optimizer, config.epochs * steps)
     return State(model, optimizer, schedule, weights_used)
-
-
-def make_fabric(precision: str) -> Fabric:
-    """One process on the best device there is, or as many as torchrun has started."""
-    # It tells what it does, which is nothing for the pages of a book.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    device = Fabric(accelerator="auto", devices=1).device
-    if _processes() > 1 and device.type == "mps":
-        device = torch.device("cpu")  # several processes cannot share an Apple GPU
-    where: dict[str, Any] = {
-        "accelerator": device.type,
-        "precision": choose_precision(precision, device),
-    }
-    if _processes() == 1:
-        return Fabric(devices=1, **where)
-    on_this_machine = int(os.environ["LOCAL_WORLD_SIZE"])
-    if device.type == "cuda" and on_this_machine > torch.cuda.device_count():
-        raise UserError(
-            f"{on_this_machine} processes for {torch.cuda.device_count()} GPU(s); "
-            "start as many as there are, or set CUDA_VISIBLE_DEVICES= to train on the "
-            "processor"
-        )
-    # Newer torch has another name for it, which the oldest that we admit does not know.
-    warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")
-    # Fabric up to 2.6.6 prepares the network on a stream of its own, and torch says at
-    # each run that this may cost time (Lightning issue 21567).
-    warnings.filterwarnings("ignore", "The AccumulateGrad node's stream does not match")
-    fabric = Fabric(
-        # The means of the batch normalisation are shared once an epoch, not at each
-        # step: processes that answer for different numbers of batches would wait.
-        strategy=DDPStrategy(broadcast_buffers=False),
-        devices=on_this_machine,
-        num_nodes=_processes() // on_this_machine,
-        **where,
-    )
-    fabric.launch()
-    return fabric
 
 
 def make_schedule(
@@ -357,7 +325,7 @@ def learn(
         order = _generator(config.seed, epoch, 0)
         chance = _generator(config.seed, epoch, 1 + fabric.global_rank)
         shuffled = torch.randperm(len(train), generator=order)
-        mine = _share(shuffled, config.batch_size, fabric)
+        mine = share_positions(shuffled, config.batch_size, fabric)
         losses = train_one_epoch(
             state.model,
             batches(train.take(mine), batch_size, fabric.device, augment, chance),
@@ -370,9 +338,7 @@ def learn(
             lambda: on_batch(next(batch_number), per_epoch * config.epochs),  # noqa: B023
         )
         # So that all processes come to the same verdict, and log the same mean.
-        if fabric.world_size > 1:
-            torch.distributed.all_reduce(losses)
-            losses = losses / fabric.world_size
+        losses = add_up(losses) / fabric.world_size
         if not losses.isfinite().all():
             first = int((~losses.isfinite()).nonzero()[0])
             batch = shuffled.split(config.batch_size)[first]
@@ -381,8 +347,8 @@ def learn(
                 f"the loss is no longer a number in epoch {epoch}, first for the batch "
                 f"of {names}; lower the learning rate, set 'clip', or look at them"
             )
-        _share_buffers(state.model, fabric)
-        asked = val.take(_share_batches(len(val), config.batch_size, fabric))
+        share_buffers(state.model)
+        asked = val.take(share_batches(len(val), config.batch_size, fabric))
         to_judge = batches(asked, config.batch_size, fabric.device)
         val_loss, confusion = evaluate(state.model, to_judge, loss_function, classes)
         if not math.isfinite(val_loss) or not confusion.counts.any():
@@ -525,10 +491,10 @@ def _sound_parts(data: DecodedSet, data_dir: Path) -> dict[str, list[Pair]]:
                 f"{data_dir}: has no sound pair for '{name}'; name a folder for it in "
                 "its description, or see 'data check'"
             )
-    if len(parts["train"]) < _processes():
+    if len(parts["train"]) < processes_started():
         raise UserError(
             f"{data_dir}: {len(parts['train'])} pairs to train on cannot be shared by "
-            f"{_processes()} processes; start fewer"
+            f"{processes_started()} processes; start fewer"
         )
     return parts
 
@@ -552,7 +518,7 @@ def _describe(
                 name: join_digests(data.digests(pairs)) for name, pairs in parts.items()
             },
         },
-        "processes": _processes(),
+        "processes": processes_started(),
         "versions": versions(),
         "code": code_digest(),
     }
@@ -613,43 +579,15 @@ def _keep(run_dir: Path, state: State, config: Config) -> None:
     save_history(run_dir, state.history)
 
 
-def _processes() -> int:
-    """How many torchrun has started."""
-    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-
-
 def _batches_per_epoch(images: int, config: Config, fabric: Fabric) -> int:
     """How many batches each process sees in an epoch."""
-    seen = len(_share(torch.arange(images), config.batch_size, fabric))
+    seen = len(share_positions(torch.arange(images), config.batch_size, fabric))
     return math.ceil(seen / (config.batch_size // fabric.world_size))
-
-
-def _share(positions: Tensor, batch_size: int, fabric: Fabric) -> Tensor:
-    """What this process sees of each batch; a rest too small for all is left out."""
-    share = [
-        batch[fabric.global_rank :: fabric.world_size]
-        for batch in positions.split(batch_size)
-        if len(batch) >= fabric.world_size
-    ]
-    return torch.cat(share)
-
-
-def _share_batches(count: int, batch_size: int, fabric: Fabric) -> Tensor:
-    """Whole batches in turns, so that each is judged once, by one process."""
-    whole = torch.arange(count).split(batch_size)
-    return torch.cat([whole[0][:0], *whole[fabric.global_rank :: fabric.world_size]])
 
 
 def _generator(*numbers: int) -> torch.Generator:
     seed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(seed[0]) % 2**63)
-
-
-def _share_buffers(model: nn.Module, fabric: Fabric) -> None:
-    """Let all processes have the first one's means of the batch normalisation."""
-    if fabric.world_size > 1:
-        for buffer in model.buffers():
-            torch.distributed.broadcast(buffer, src=0)
 
 
 def _peak_memory_mb(device: torch.device) -> int:
@@ -692,10 +630,10 @@ def _check(config: Config) -> None:
             "loss 'dice': takes neither class weights nor label smoothing; use "
             "'cross-entropy' or 'both'"
         )
-    if config.batch_size % _processes():
+    if config.batch_size % processes_started():
         raise UserError(
-            f"batch_size {config.batch_size}: cannot be shared by {_processes()} "
-            "processes; choose a multiple of their number"
+            f"batch_size {config.batch_size}: cannot be shared by "
+            f"{processes_started()} processes; choose a multiple of their number"
         )
     # At its coarsest, a network must see more than one position: batch
     # normalisation cannot work on a single number.
