@@ -162,7 +162,8 @@ pd.DataFrame(
 # In the embedded set each pair shows a street of its own: its drives have one frame
 # each, and the name of the drive decides. Training learns from `train`; the best epoch
 # (an epoch is once through the training pictures) is chosen on `val`; the scores in this
-# book are measured on `test`, from which nothing is learnt or chosen.
+# book are measured on `test`, from which nothing is learnt or chosen. Only photographs without
+# such a part are scored on `val`, and {doc}`13_pretraining` and {doc}`15_photographs` say so.
 #
 # ## What a shuffle hides
 #

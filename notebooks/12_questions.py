@@ -268,7 +268,8 @@ pd.concat([rows.assign(pictures=name) for name, rows in changes.items()]).set_in
 # more than seeds lie apart only with all of the augmentation.
 #
 # Runs as short as these are hard on augmentation: what it saves a network from, knowing the
-# pictures by heart, comes late. A network that sees mirrored streets cannot know beforehand
+# pictures by heart, comes late. In the published runs, moreover, every four pictures of a step
+# shared a draw ({doc}`15_photographs`). A network that sees mirrored streets cannot know beforehand
 # which side is which, and must see it in each picture. Whether a longer run learns that is not
 # asked here. Ask of every augmentation what the network could have known without it.
 

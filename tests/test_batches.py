@@ -1,6 +1,5 @@
 """Frames become batches: normalised, in order or shuffled, augmented."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from torchvision.transforms import v2
 from tests.waiting import GPU, imagined_gpu
 from unet_tutorial.data.batches import (
     AUGMENTATIONS,
-    GROUP,
     MEAN,
     STD,
     Frames,
@@ -121,14 +119,13 @@ def test_the_full_augmentation_keeps_sizes_classes_and_the_pixels_together() -> 
         assert torch.corrcoef(together)[0, 1] > 0.9
 
 
-def test_the_images_of_a_group_are_augmented_alike() -> None:
+@pytest.mark.parametrize("name", ["mirror", "full"])
+def test_each_image_has_a_draw_of_its_own(name: str) -> None:
     mask = torch.randint(2, (1, *SIZE), dtype=torch.uint8)
-    frames = Frames(mask[..., None].expand(-1, -1, -1, 3), mask, torch.zeros(2 * GROUP))
-    frames = replace(frames, rows=frames.rows.long())  # one image, again and again
-    ((_, ids),) = augmented(frames, 0, "full")
-    assert torch.equal(ids[0], ids[GROUP - 1])
-    assert torch.equal(ids[GROUP], ids[-1])
-    assert not torch.equal(ids[0], ids[-1])
+    frames = Frames(mask[..., None].expand(-1, -1, -1, 3), mask, torch.zeros(8).long())
+    ((_, ids),) = augmented(frames, 0, name)  # one image, again and again
+    kinds = len({one.numpy().tobytes() for one in ids})
+    assert kinds == (2 if name == "mirror" else 8)
 
 
 def test_the_full_augmentation_leaves_masks_on_their_images() -> None:

@@ -14,9 +14,9 @@ from unet_tutorial.errors import UserError
 # The statistics of ImageNet, which pretrained encoders expect; a network
 # trained from scratch does as well with them as with any others.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# So many images share one draw of the augmentation. One by one, a GPU would wait
-# for the small steps of it longer than for the network.
-GROUP = 4
+# So many images share one draw of the augmentation on a GPU, which would wait longer
+# for the small steps of one by one than for the network. A processor does not.
+GPU_GROUP = 4
 AUGMENTATIONS = ("none", "mirror", "full")
 
 
@@ -73,7 +73,8 @@ def make_augmentation(
             0.7 to 1.4 times and varies brightness, contrast and saturation.
         size: height and width of images and masks.
         crop: height and width of the outcome, a part at a random place, the same for
-            images that are transformed at once; by default all of the image.
+            images that are transformed at once; by default all of the image. In
+            training each image has a draw of its own, on a GPU every four.
 
     Raises:
         UserError: if the name is not known, or the crop larger than the size.
@@ -169,17 +170,18 @@ def _augment(
     augment: v2.Transform,
     generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor]:
-    """Augment a batch in groups.
+    """Augment a batch, image by image or in groups.
 
     The transforms draw from torch's one global generator, so that is set from ours
     and put back afterwards.
     """
+    group = GPU_GROUP if image.device.type == "cuda" else 1
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         groups = [
             augment(tv_tensors.Image(picture), tv_tensors.Mask(ids))
-            for picture, ids in zip(image.split(GROUP), mask.split(GROUP))
+            for picture, ids in zip(image.split(group), mask.split(group))
         ]
     pictures, ids = zip(*groups)
     return torch.cat(pictures).as_subclass(Tensor), torch.cat(ids).as_subclass(Tensor)
