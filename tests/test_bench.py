@@ -14,6 +14,7 @@ from unet_tutorial import bench
 def measure(name: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the command writes, on pictures so small that it takes a moment."""
     sizes = {"FRAME_SIZE": (96, 128), "GPU_SIZE": (64, 64), "CPU_SIZE": (64, 64)}
+    sizes["SEEN_BY_CPU"] = (48, 64)
     for constant, value in {**sizes, "PAIRS": 4, "REPEATS": 1}.items():
         monkeypatch.setattr(bench, constant, value)
     result = call("bench", name, "--out", out / "bench.json")
@@ -68,3 +69,12 @@ def test_training_is_measured_side_by_side(
     for row in numbers["rows"]:
         assert min(row["plain"], row["ours"], row["ceiling"]) > 0
     assert numbers["precision"] in ("32-true", "bf16-mixed")
+
+
+def test_prediction_is_measured_from_files_and_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = measure("predict", tmp_path, monkeypatch)
+    assert [row["model"] for row in numbers["rows"]] == ["scratch", "resnet34"]
+    for row in numbers["rows"]:
+        assert min(row["files"], row["latency_ms"]) > 0

@@ -10,12 +10,14 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from unet_tutorial.classes import LYFT
 from unet_tutorial.data.batches import (
     Frames,
     batches,
@@ -24,11 +26,12 @@ from unet_tutorial.data.batches import (
     to_network,
 )
 from unet_tutorial.data.cache import open_set
-from unet_tutorial.data.pairs import Pair
+from unet_tutorial.data.pairs import Pair, read_image
 from unet_tutorial.losses import DiceLoss
-from unet_tutorial.models import MODEL_NAMES
+from unet_tutorial.models import MODEL_NAMES, build_model
+from unet_tutorial.prediction import Predictor, predict_files
 from unet_tutorial.processes import make_fabric
-from unet_tutorial.runs import Config, provenance
+from unet_tutorial.runs import Config, Run, provenance, save_weights
 from unet_tutorial.town.drive import make_town
 from unet_tutorial.training import Batches, setup, train_one_epoch
 
@@ -36,6 +39,8 @@ from unet_tutorial.training import Batches, setup, train_one_epoch
 # a CPU at that of `laptop`.
 FRAME_SIZE, GPU_SIZE, CPU_SIZE = (600, 800), (256, 320), (96, 128)
 PAIRS, WORKERS, REPEATS = 48, 2, 3
+# In prediction a GPU sees whole frames, a CPU half their height and width.
+SEEN_BY_CPU, PICTURES = (300, 400), 16
 Watch = Callable[[int, int, str], None]
 
 
@@ -230,3 +235,56 @@ def _trainer(
         return config.batch_size * len(losses)
 
     return train, (image.to(memory_format=layout or memory_format(device)), mask)
+
+
+def bench_predict(watch: Watch = lambda *_: None) -> dict[str, Any]:
+    """How fast each network answers for frames of 600x800, in two ways, in turns.
+
+    Args:
+        watch: called with the steps done, their total and what comes next.
+
+    Returns:
+        ``machine``, and ``rows`` of ``model``, ``base_channels``, ``size`` (at which
+        the network sees a frame), ``files`` (frames a second from PNG files to the
+        masks and overlays that ``predict`` writes) and ``latency_ms`` (of one frame in
+        memory, to its mask in memory). Both are medians over the turns.
+    """
+    device = make_fabric("auto").device
+    size = SEEN_BY_CPU if device.type == "cpu" else FRAME_SIZE
+    rows = []
+    with _data(CPU_SIZE, watch) as (pairs, _), tempfile.TemporaryDirectory() as folder:
+        paths = [pair.image for pair in pairs[:PICTURES]]
+        frames = [read_image(path) for path in paths]
+
+        def from_files(predictor: Predictor) -> int:
+            predict_files(predictor, paths, Path(folder, "masks"))
+            return len(paths)
+
+        def from_memory(predictor: Predictor) -> int:
+            return len([predictor.mask(frame) for frame in frames])
+
+        for name in MODEL_NAMES:
+            config = Config(name, size)
+            predictor = _untrained(config, Path(folder, name), device)
+            ways: dict[str, Callable[[], int]] = {
+                "files": partial(from_files, predictor),
+                "memory": partial(from_memory, predictor),
+            }
+            speeds = _in_turns(ways, device, watch, name)
+            rows.append(
+                {
+                    "model": name,
+                    "base_channels": config.base_channels,
+                    "size": list(size),
+                    "files": speeds["files"],
+                    "latency_ms": round(1000 / speeds["memory"], 1),
+                }
+            )
+    return {"machine": provenance(device), "rows": rows}
+
+
+def _untrained(config: Config, folder: Path, device: torch.device) -> Predictor:
+    """What a network has learned does not change its pace."""
+    network = build_model(config.model, len(LYFT), config.base_channels)
+    save_weights(folder, network)
+    return Predictor(Run(folder, config, LYFT, {}, pd.DataFrame()), device)
