@@ -259,6 +259,7 @@ def test_a_path_that_looks_like_markup_is_printed_as_it_is(tmp_path: Path) -> No
         ("export", "--run", "no-run"),
         ("bench", "data"),
         ("bench", "train"),
+        ("bench", "predict"),
     ],
     ids=lambda command: "-".join(command[:2]),
 )
@@ -293,7 +294,7 @@ def test_of_several_processes_one_a_machine_tells_an_error(
     local: str, told: bool, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "unet_tutorial", "data", "check", "nowhere"]
-    ranks = {"RANK": "2", "LOCAL_RANK": local}
+    ranks = {"TORCHELASTIC_RUN_ID": "a", "RANK": "2", "LOCAL_RANK": local}
     done = subprocess.run(
         command,
         capture_output=True,
@@ -304,6 +305,18 @@ def test_of_several_processes_one_a_machine_tells_an_error(
     )
     assert done.returncode == 1
     assert ("nowhere" in done.stderr) == told
+
+
+def test_a_rank_without_torchrun_silences_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "unet_tutorial", "data", "check", "nowhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"RANK": "1", "LOCAL_RANK": "1"},
+    )
+    assert "nowhere" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,16 @@ def test_a_fault_among_many_keeps_the_answers_before_it(
     assert written == {images[0].name, f"{images[0].stem}_overlay.png"}
 
 
+def test_a_picture_that_is_named_twice_is_answered_for_once(
+    predictor: Predictor, town: Path, tmp_path: Path
+) -> None:
+    done: list[int] = []
+    image = find_pairs(town)[0].image
+    predict_files(predictor, [image] * 3, tmp_path, on_image=done.append)
+    assert done == [1]
+    assert len(list(tmp_path.glob("*.png"))) == 2
+
+
 def test_no_answer_is_written_over_an_image_or_another_answer(
     predictor: Predictor, town: Path, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import TINY
-from unet_tutorial import precision, training
+from unet_tutorial import precision, runs, training
 from unet_tutorial.classes import LYFT, Classes
 from unet_tutorial.data.batches import Frames, batches
 from unet_tutorial.data.cache import open_set
@@ -501,6 +501,22 @@ def test_a_run_does_not_go_on_with_other_parts_of_the_same_data(
     path.write_text(yaml.safe_dump(description, sort_keys=False))
     with pytest.raises(UserError, match="unfinished run of another setup"):
         fit(TINY, path, tmp_path / "run")
+
+
+def test_the_files_that_decide_a_run_are_there() -> None:
+    for name in runs.DECIDING:
+        assert list(Path(runs.__file__).parent.glob(name)), name
+
+
+def test_a_run_does_not_go_on_with_other_versions(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(replace(TINY, epochs=1), town, tmp_path / "run")
+    others = training.versions() | {"torchvision": "0.1"}
+    monkeypatch.setattr(training, "versions", lambda: others)
+    found = r"another setup \(versions\.torchvision: .* there, 0\.1 here\)"
+    with pytest.raises(UserError, match=found):
+        fit(replace(TINY, epochs=1), town, tmp_path / "run")
 
 
 def test_a_run_does_not_go_on_under_other_code(

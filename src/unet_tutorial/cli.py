@@ -29,10 +29,11 @@ from unet_tutorial.errors import UserError
 
 # In a log, where no line can be redrawn, a line of progress at most this often.
 LOG_EVERY_S = 10.0
-# Of several processes that share a run, the first one talks; of an error the first one
-# of each machine, which may be the only one that has it.
-SILENT = os.environ.get("RANK", "0") != "0"
-MUTE = os.environ.get("LOCAL_RANK", "0") != "0"
+# Of several processes that share a run, as torchrun starts them, the first one talks;
+# of an error the first one of each machine, which may be the only one that has it.
+SHARED = "TORCHELASTIC_RUN_ID" in os.environ
+SILENT = SHARED and os.environ["RANK"] != "0"
+MUTE = SHARED and os.environ["LOCAL_RANK"] != "0"
 # What torch says if it is so, of GPUs and of processors: it has no one class for both.
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 # Without markup: a path may hold what looks like it.
@@ -582,6 +583,29 @@ def bench_train_command(out: NumbersFile) -> None:
             "x".join(map(str, row["size"])),
             *(f"{row[name]:.1f}" for name in ("plain", "ours", "ceiling")),
             f"{row['ours'] / row['plain']:.1f}",
+        )
+    console.print(table)
+
+
+@bench_app.command("predict")
+def bench_predict_command(out: NumbersFile) -> None:
+    """Answer for frames of 600x800, from files to files and from memory."""
+    from unet_tutorial.bench import bench_predict
+    from unet_tutorial.files import write_json
+
+    with _progress("rendering", 1) as advance:
+        numbers = bench_predict(watch=advance)
+    write_json(out, numbers)
+    table = Table(title="prediction of 600x800 frames", title_justify="left")
+    for column in ("model", "width", "seen at", "frames/s, files", "ms, one in memory"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for row in numbers["rows"]:
+        table.add_row(
+            row["model"],
+            str(row["base_channels"]),
+            "x".join(map(str, row["size"])),
+            f"{row['files']:.1f}",
+            f"{row['latency_ms']:.1f}",
         )
     console.print(table)
 

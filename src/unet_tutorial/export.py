@@ -184,8 +184,10 @@ class ExportedPredictor(Predictor):
     def __init__(self, path: Path) -> None:
         try:
             self.network, about = _load(path, path.suffix)
-            names, colours, ignore_index = about["classes"].values()
-            self.classes = Classes(tuple(names), tuple(colours), ignore_index)
+            known = about["classes"]
+            self.classes = Classes(
+                tuple(known["names"]), tuple(known["colours"]), known["ignore_index"]
+            )
             self.target = target_of(about["target"], self.classes)
             self.resize = v2.Resize(tuple(about["size"]), antialias=True)
             # What does not fit is told now, and not by the first picture.

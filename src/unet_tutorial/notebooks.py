@@ -30,7 +30,7 @@ from unet_tutorial.source import source_state
 from unet_tutorial.town.drive import DESCRIPTION, is_town, make_town, renew_town
 
 # What no notebook imports: a change there makes no result stale.
-NOT_IN_RESULTS = {"cli.py", "__main__.py", "publishing.py"}
+NOT_IN_RESULTS = {"cli.py", "__main__.py", "publishing.py", "bench.py", "export.py"}
 # Parameters that are paths of data sets.
 DATA_SETS = ("data_dir", "second_data", "real_dir")
 # What a page tells of its run, and only save_results knows.
@@ -519,9 +519,11 @@ def lay_out_pages(root: Path, build: Path, names: list[str]) -> None:
 
 
 def _in_words(profile: dict[str, Any]) -> dict[str, Any]:
-    """For the pages: a size of two numbers as ``96x128``."""
+    """For the pages: a size of two numbers as ``96x128``, other lists as ``0, 1``."""
     return {
-        name: "x".join(map(str, value)) if isinstance(value, list) else value
+        name: ("x" if name.endswith("size") else ", ").join(map(str, value))
+        if isinstance(value, list)
+        else value
         for name, value in profile.items()
     }
 

@@ -204,6 +204,7 @@ def predict_files(
             answer would be written over an image, another answer, or a mask that is
             no answer.
     """
+    images = list(dict.fromkeys(images))  # one that is named twice is one
     targets = {
         path: (out / f"{path.stem}.png", out / f"{path.stem}_overlay.png")
         for path in images
