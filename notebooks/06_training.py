@@ -154,9 +154,10 @@ figure = plots.plot_losses(ordered)
 #
 # What one process does in a step can be shared by several, each on a GPU or a machine of its
 # own. Here two of them share this machine's processor, a thread each, with a network and
-# pictures that are small enough for that. Each sees its part of every batch, and what the losses
-# and the scores count is added up over both: {mod}`unet_tutorial.processes` has all that it takes.
-# How much faster is it than one process with a single thread?
+# pictures that are small enough for that. Each sees its part of every batch; their gradients are
+# averaged at each step, and the sums behind loss and scores are added up over both.
+# {mod}`unet_tutorial.processes` holds these parts. How much faster are they than one process with
+# a single thread?
 
 # %%
 import os

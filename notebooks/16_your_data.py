@@ -50,14 +50,16 @@ seed = 0  # decides the pictures, weights and order
 # neither in the loss nor in the scores.
 #
 # If the data set has parts of its own, write
-# `- {images: a, masks: b, part: train}`, or `val` or `test`, for every folder. Where pictures of
-# several drives, places or patients lie in one folder, give it a line for each part, with a
-# pattern for the names: `- {images: a, masks: b, part: test, names: "lyon_*"}`. A drive that
+# `- {images: a, masks: b, part: train}`, or `val` or `test`, for every folder.
+#
+# Where pictures of several drives, places or patients lie in one folder, give it several lines,
+# each with a pattern for the names: `- {images: a, masks: b, part: test, names: "lyon_*.png"}`.
+# `*` stands for anything, `?` for one character, `[0-4]` for one of several. A part may have
+# several lines, a picture belongs to at most one, and what no line takes is left out. A drive that
 # is kept back as a whole says more about new streets than a stretch of each drive.
 #
-# Without `part` the
-# pairs are split by their names. The last number in a name is taken to count the frames
-# of a drive, so that neighbours stay together; names without a number are dealt out one
+# Without `part` the pairs are split by their names. The last number in a name is taken to count
+# the frames of a drive, so that neighbours stay together; names without a number are dealt out one
 # by one. Pictures that have nothing to do with each other, but are numbered one after the other,
 # count as a drive, too, and some of them are left out between the parts. To use them all, give
 # them names without numbers, or name the parts yourself.

@@ -116,11 +116,25 @@ def test_the_drives_of_a_folder_can_be_given_to_several_parts(own: Path) -> None
     assert [pair.stem for pair in parts["val"]] == ["5", "6"]
 
     (own / "dataset.yaml").write_text(text.replace("[56]", "[4-6]"))
-    with pytest.raises(UserError, match=r"4\.png: belongs to two lines of"):
+    with pytest.raises(UserError, match=r"dataset\.yaml: two lines take .*4\.png"):
         find_pairs(own)
     (own / "dataset.yaml").write_text(text.replace("[56]", "street_"))
-    with pytest.raises(UserError, match=r"pictures: no PNG file in it is named"):
+    with pytest.raises(UserError, match=r"dataset\.yaml: names 'street_.* fit no file"):
         find_pairs(own)
+
+
+def test_pictures_that_no_line_takes_are_counted(own: Path) -> None:
+    text = GOOD.replace("masks: masks", "masks: masks, names: '[!67]*'")
+    (own / "dataset.yaml").write_text(text)
+    report = check_pairs(own)
+    assert (report.faults, len(report.pairs), report.unnamed) == ([], 6, 2)
+
+
+def test_a_photograph_that_a_line_takes_is_to_be_saved_as_png(own: Path) -> None:
+    (own / "pictures/3.png").rename(own / "pictures/3.jpg")
+    text = GOOD.replace("masks: masks", "masks: masks, names: '3.png'")
+    (own / "dataset.yaml").write_text(text)
+    assert "only files NAME.png are read" in check_pairs(own).faults[0]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +146,11 @@ def test_the_drives_of_a_folder_can_be_given_to_several_parts(own: Path) -> None
         ("ignore: 9", "ignore: 1", "'ignore' must be an id from 2 to 255"),
         ("masks: masks", "mask: masks", "'folders' must hold lines"),
         ("masks: masks", "masks: gone", "there is no folder"),
-        ("masks: masks", "masks: 2020", "write 2020 in quotes"),
+        (
+            "masks: masks",
+            "masks: 2020",
+            "'masks' is 2020; it must be one text in quotes",
+        ),
         ("Disc:", "No:", "write the class False in quotes"),
         ("Ground", '"Ground": "#111111", 2', "write the class 2 in quotes"),
         ('Ground: "#000000", Disc', "0: road, 1", "in the order of their ids"),
@@ -144,6 +162,21 @@ def test_the_drives_of_a_folder_can_be_given_to_several_parts(own: Path) -> None
         ),
         ("Disc:", "Ground:", "cannot be read as YAML .*'Ground' stands there twice"),
         ("masks: masks", "masks: masks, part: training", "part 'training' must be"),
+        (
+            "masks: masks",
+            "masks: masks, names: [a]",
+            "'names' is .* one text in quotes",
+        ),
+        (
+            "masks: masks",
+            "masks: masks, names: '[^a]*'",
+            "write \\[! for none of these",
+        ),
+        (
+            "masks: masks",
+            "masks: masks, names: *_1",
+            "put what holds \\* or # in quotes",
+        ),
     ],
 )
 def test_a_wrong_description_is_named(

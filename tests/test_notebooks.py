@@ -162,7 +162,7 @@ def test_a_part_of_a_town_does_not_pass_for_all_of_it(project: Path) -> None:
     assert digest() == whole
 
 
-def test_what_ids_mean_makes_everything_stale(project: Path) -> None:
+def test_what_ids_and_names_mean_makes_everything_stale(project: Path) -> None:
     make_town(project / "mine", 3, (32, 32), 0)
     (project / "mine/town.json").unlink()
     images = next((project / "mine").rglob("CameraRGB")).parent
@@ -177,6 +177,9 @@ def test_what_ids_mean_makes_everything_stale(project: Path) -> None:
     assert executed() == 3
     assert executed() == 0
     (project / "mine/dataset.yaml").write_text(text + "ignore: 13\n")
+    assert executed() == 3
+    named = text.replace("CameraSeg}", "CameraSeg, names: '*.png'}")
+    (project / "mine/dataset.yaml").write_text(named + "ignore: 13\n")
     assert executed() == 3
 
 

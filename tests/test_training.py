@@ -819,7 +819,7 @@ def test_two_processes_learn_what_one_does(town: Path, tmp_path: Path) -> None:
     fallen = alone["train_loss"].iloc[0] - alone["train_loss"].iloc[-1]
     assert fallen > 0.5
     apart = (run.history["train_loss"] - alone["train_loss"]).abs().max()
-    assert apart < 0.25 * fallen
+    assert apart < 0.1 * fallen  # as chapter 17 says; with three seeds it was 0.02
 
 
 def test_two_processes_have_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:

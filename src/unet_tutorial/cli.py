@@ -210,6 +210,9 @@ def data_check(
     absent = [name for i, name in enumerate(classes.names) if not report.pixels[i]]
     if absent:
         console.print(f"no mask holds {', '.join(absent)}", style="yellow")
+    if report.unnamed:
+        told = f"{report.unnamed} pictures are left out: no 'names' fit them"
+        console.print(told, style="yellow")
     try:
         parts = split_pairs(report.pairs)
     except UserError as error:  # too few to train on, but nothing is wrong with them

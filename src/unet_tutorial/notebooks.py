@@ -589,11 +589,12 @@ def _digest_of_set(data: Path) -> str | None:
 
 
 def _description_of_set(data: Path) -> list[Any] | None:
-    """What its pairs are taken for: the classes, and the part of each folder."""
+    """What its pairs are taken for: the classes, and the part of each line's files."""
     if not data.exists():
         return None
     described = read_description(data)
-    return [asdict(described.classes), [folder.part for folder in described.folders]]
+    lines = [[folder.part, folder.names] for folder in described.folders]
+    return [asdict(described.classes), lines]
 
 
 def read_stamp(build: Path, notebook: Notebook) -> dict[str, Any]:

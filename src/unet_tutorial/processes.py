@@ -1,21 +1,22 @@
 """One training by several processes, as torchrun starts them.
 
 Each takes its part of every batch and of the validation images, and what they count is
-added up: together they learn what one would.
+added up. Together they learn nearly what one would: each normalises its part by itself.
 """
 
 import logging
 import os
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from unet_tutorial.errors import UserError
 from unet_tutorial.precision import choose_precision
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def processes_started() -> int:
@@ -23,7 +24,7 @@ def processes_started() -> int:
     return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
-def make_fabric(precision: str) -> Fabric:
+def make_fabric(precision: str) -> "Fabric":
     """One process on the best device there is, or as many as torchrun has started.
 
     Args:
@@ -32,6 +33,10 @@ def make_fabric(precision: str) -> Fabric:
     Raises:
         UserError: if there are fewer GPUs than processes, or as ``choose_precision``.
     """
+    # Not above: it takes seconds, and who wants but a loss would wait for it.
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
     # It tells what it does, which is nothing for the pages of a book.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     processes = processes_started()
@@ -93,7 +98,7 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-def share_positions(positions: Tensor, batch_size: int, fabric: Fabric) -> Tensor:
+def share_positions(positions: Tensor, batch_size: int, fabric: "Fabric") -> Tensor:
     """What this process sees of each batch; a rest too small for all is left out."""
     share = [
         batch[fabric.global_rank :: fabric.world_size]
@@ -103,7 +108,7 @@ def share_positions(positions: Tensor, batch_size: int, fabric: Fabric) -> Tenso
     return torch.cat(share)
 
 
-def share_batches(count: int, batch_size: int, fabric: Fabric) -> Tensor:
+def share_batches(count: int, batch_size: int, fabric: "Fabric") -> Tensor:
     """Whole batches in turns, so that each is judged once, by one process."""
     whole = torch.arange(count).split(batch_size)
     return torch.cat([whole[0][:0], *whole[fabric.global_rank :: fabric.world_size]])

@@ -21,7 +21,8 @@ PARTS = ("train", "val", "test")
 class Folder:
     """Images and their masks; ``part`` if the data set says which part they are.
 
-    ``names`` is the pattern that a file's name must match, as the shell has them.
+    ``names`` is the pattern that a file's name must match: ``*`` stands for anything,
+    ``?`` for one character, ``[0-4]`` for one of these, ``[!0-4]`` for none of them.
     """
 
     images: Path
@@ -124,7 +125,10 @@ def _parse(path: Path) -> Description:
         content = yaml.load(path.read_text(), _OnlyOnce)
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: cannot be read as YAML ({reason})") from error
+        raise UserError(
+            f"{path}: cannot be read as YAML ({reason}); "
+            "put what holds * or # in quotes"
+        ) from error
     needed, known = (
         {"folders", "classes"},
         {"name", "root", "folders", "classes", "ignore"},
@@ -176,10 +180,14 @@ def _parse_folders(path: Path, root: Path, entries: Any) -> list[Folder]:
                 f"{path}: 'folders' must hold lines '- {{images: A, masks: B}}', each "
                 "with or without 'part: ...' and 'names: ...'"
             )
-        names = entry.get("names", "*")
-        for text in (entry["images"], entry["masks"], names):
-            if not isinstance(text, str):
-                raise UserError(f"{path}: write {text} in quotes")
+        names = entry.get("names") or "*"
+        for key, text in (entry | {"names": names}).items():
+            if key != "part" and not isinstance(text, str):
+                raise UserError(
+                    f"{path}: '{key}' is {text}; it must be one text in quotes"
+                )
+        if "[^" in names:  # which some shells take for [!, and others not
+            raise UserError(f"{path}: names {names!r}: write [! for none of these")
         folder = Folder(
             root / entry["images"], root / entry["masks"], entry.get("part"), names
         )

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from unet_tutorial.classes import LYFT, Classes
-from unet_tutorial.data.description import read_description
+from unet_tutorial.data.description import FILE_NAME, read_description
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import whole_file
 
@@ -58,11 +58,15 @@ class Pair:
 
 @dataclass
 class Report:
-    """What :func:`check_pairs` found: pixels by id, sizes, and faults in words."""
+    """What :func:`check_pairs` found: pixels by id, sizes, and faults in words.
+
+    ``unnamed`` is how many pictures no line of the description takes.
+    """
 
     pairs: list[Pair] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    unnamed: int = 0
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
 
 
@@ -102,23 +106,24 @@ def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
     """
     pairs, faults = [], []
     taken: set[tuple[Path, str]] = set()
+    described = data if data.is_file() else data / FILE_NAME
     for folder in read_description(data).folders:
         images, other_images = _pictures(folder.images, folder.names)
         masks, other_masks = _pictures(folder.masks, folder.names)
-        if not images and folder.names != "*":
+        others = other_images + other_masks
+        if folder.names != "*" and not (images or masks or others):
             raise UserError(
-                f"{folder.images}: no PNG file in it is named '{folder.names}', as "
-                f"{data} says"
+                f"{described}: names {folder.names!r} fit no file in {folder.images}; "
+                "they are held against whole names, as lyon_001.png"
             )
         place = folder.images.resolve()
         files = {(place, name) for name in images}
         if twice := files & taken:
             raise UserError(
-                f"{folder.images / min(twice)[1]}: belongs to two lines of {data}; a "
+                f"{described}: two lines take {folder.images / min(twice)[1]}; a "
                 "picture belongs to one part: mend their 'names'"
             )
         taken |= files
-        others = other_images + other_masks
         faults += [
             f"{path}: only files NAME.png are read; save it as one" for path in others
         ]
@@ -138,13 +143,13 @@ def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
                 pairs.append(Pair(images[name], masks[name], folder.part))
     if not pairs and not faults:
         faults.append(f"{data}: its folders hold no pairs of PNG files")
-    return pairs, faults
+    return pairs, list(dict.fromkeys(faults))
 
 
-def _pictures(folder: Path, pattern: str) -> tuple[dict[str, Path], list[Path]]:
+def _pictures(folder: Path, pattern: str = "*") -> tuple[dict[str, Path], list[Path]]:
     """PNG files by name, and the other pictures that nobody has saved as such yet.
 
-    Only those whose names match the pattern.
+    Only those whose names match the pattern, now or once they are saved as PNG.
     """
     try:
         names = sorted(os.listdir(folder))
@@ -153,10 +158,12 @@ def _pictures(folder: Path, pattern: str) -> tuple[dict[str, Path], list[Path]]:
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
     # Names with a dot in front are what systems leave beside files, not pictures.
+    files = [folder / name for name in names if not name.startswith(".")]
     files = [
-        folder / name
-        for name in fnmatch.filter(names, pattern)
-        if not name.startswith(".")
+        path
+        for path in files
+        if fnmatch.fnmatchcase(path.name, pattern)
+        or fnmatch.fnmatchcase(f"{path.stem}.png", pattern)
     ]
     png = {path.name: path for path in files if path.suffix == ".png"}
     others = [
@@ -304,9 +311,13 @@ def check_pairs(
         data: a folder or a description.
         on_pair: called with the number of pairs done and their total, after each.
     """
-    classes = read_description(data).classes
+    description = read_description(data)
+    classes = description.classes
     report = Report()
     report.pairs, report.faults = match_pairs(data)
+    places = {folder.images for folder in description.folders}
+    pictures = {path for place in places for path in _pictures(place)[0].values()}
+    report.unnamed = len(pictures - {pair.image for pair in report.pairs})
     for done, pair in enumerate(report.pairs, start=1):
         try:
             _, mask = read_pair(pair, classes)
