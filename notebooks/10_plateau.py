@@ -87,6 +87,12 @@ seed = 0  # decides weights and order
 # segmentation-models-pytorch takes logits unless it is told otherwise, applies the
 # softmax (or, in its `multilabel` mode, the sigmoid) itself, and divides by the number of
 # all classes, absent ones adding 0.
+#
+# Two more readings need no row. If each pixel's answer is made hard before the loss, 1 for its
+# likeliest class and 0 for the others, a perfect answer has $a = 1$ and $b = 0$, and a guess at
+# random is right on $1/C$ of each class: on average that is one softmax again. (Nor could a network
+# learn from it, since the choice of the likeliest has no gradient.) And if all classes are one set
+# and the softmax is taken once, the loss is $1 - a$, which falls from $1 - 1/C$ to 0.
 
 # %%
 import math
@@ -248,7 +254,8 @@ figure = plots.plot_intervals(
 )
 
 # %% [markdown]
-# Most readings can be left aside. With one softmax the interval goes down to 0, so a
+# Most readings can be left aside. With one softmax the interval goes down to 0, with hard answers
+# and with all classes as one set as well, so a
 # network that stops at 0.74 would hardly have learned, and the report's pictures look better
 # than that. To count absent classes as lost puts a perfect answer at 0.74 only if nearly ten
 # of thirteen are absent. Where the mean is over present classes, or over one set, a second
