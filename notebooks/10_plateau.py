@@ -255,9 +255,8 @@ figure = plots.plot_intervals(
 
 # %% [markdown]
 # Most readings can be left aside. With one softmax the interval goes down to 0, with hard answers
-# and with all classes as one set as well, so a
-# network that stops at 0.74 would hardly have learned, and the report's pictures look better
-# than that. To count absent classes as lost puts a perfect answer at 0.74 only if nearly ten
+# and with all classes as one set as well, so a network that stops at 0.74 would hardly have
+# learned, and the report's pictures look better than that. To count absent classes as lost puts a perfect answer at 0.74 only if nearly ten
 # of thirteen are absent. Where the mean is over present classes, or over one set, a second
 # softmax and the sigmoid stay above the last values even for a perfect answer. The sigmoid
 # with absent classes as 0 can be moved to them by the number of classes, but its intervals

@@ -28,10 +28,11 @@ def make_fabric(precision: str) -> "Fabric":
     """One process on the best device there is, or as many as torchrun has started.
 
     Args:
-        precision: as :func:`unet_tutorial.precision.choose_precision` takes it.
+        precision: ``"32-true"``, ``"bf16-mixed"``, or ``"auto"`` for the faster one.
 
     Raises:
-        UserError: if there are fewer GPUs than processes, or as ``choose_precision``.
+        UserError: if there are fewer GPUs than processes, the precision is not known,
+            or the cache folder, where what is faster is kept, cannot be written.
     """
     # Not above: it takes seconds, and who wants but a loss would wait for it.
     from lightning_fabric import Fabric
