@@ -15,7 +15,7 @@ def measure(name: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     """What the command writes, on pictures so small that it takes a moment."""
     sizes = {"FRAME_SIZE": (96, 128), "GPU_SIZE": (64, 64), "CPU_SIZE": (64, 64)}
     sizes["SEEN_BY_CPU"] = (48, 64)
-    for constant, value in {**sizes, "PAIRS": 4, "REPEATS": 1}.items():
+    for constant, value in {**sizes, "PAIRS": 4, "TO_ANSWER": 4, "REPEATS": 1}.items():
         monkeypatch.setattr(bench, constant, value)
     result = call("bench", name, "--out", out / "bench.json")
     assert result.exit_code == 0, result.output
