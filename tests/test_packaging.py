@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -79,6 +80,13 @@ def test_what_a_page_of_the_project_shows_is_there(page: str) -> None:
 )
 def test_the_layout_is_the_agreed_one(place: str) -> None:
     assert (ROOT / place).exists()
+
+
+@pytest.mark.parametrize("target", ["book", "reproduce"])
+def test_make_hands_on_another_data_set(target: str) -> None:
+    command = ["make", "--dry-run", target, "DATA=data/mine"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert ' --data "data/mine"' in done.stdout
 
 
 def test_the_pages_can_be_built_without_what_the_library_imports() -> None:
