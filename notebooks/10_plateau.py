@@ -139,7 +139,7 @@ readings = [
 ]
 
 # %% [markdown]
-# Does the formula hold? We take a real mask and hold it against the losses themselves:
+# Does the formula hold? We take a mask of the town and hold it against the losses themselves:
 # ours, those of segmentation-models-pytorch, and the sums by hand. `DiceLoss` wants logits;
 # the logarithms of probabilities are such, for the softmax turns them back.
 
