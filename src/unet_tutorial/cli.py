@@ -537,11 +537,8 @@ def predict(
 def bench_data_command(out: NumbersFile) -> None:
     """Feed 256x320 batches from 600x800 pairs, decoded each time or cached."""
     from unet_tutorial.bench import bench_data
-    from unet_tutorial.files import write_json
 
-    with _progress("rendering", 1) as advance:
-        numbers = bench_data(watch=advance)
-    write_json(out, numbers)
+    numbers = _measured(bench_data, out)
     table = Table(title="images a second at 256x320", title_justify="left")
     table.add_column("")
     table.add_column("images/s", justify="right")
@@ -560,55 +557,46 @@ def bench_data_command(out: NumbersFile) -> None:
 def bench_train_command(out: NumbersFile) -> None:
     """Train each network the plain way, our way, and without waiting for data."""
     from unet_tutorial.bench import bench_train
-    from unet_tutorial.files import write_json
 
-    with _progress("rendering", 1) as advance:
-        numbers = bench_train(watch=advance)
-    write_json(out, numbers)
-    table = Table(
-        title=f"images a second in training, ours in {numbers['precision']}",
-        title_justify="left",
-    )
-    for column in (
-        "model",
-        "width",
-        "size",
-        "plain",
-        "ours",
-        "ceiling",
-        "ours / plain",
-    ):
-        table.add_column(column, justify="left" if column == "model" else "right")
+    numbers = _measured(bench_train, out)
     for row in numbers["rows"]:
-        table.add_row(
-            row["model"],
-            str(row["base_channels"]),
-            "x".join(map(str, row["size"])),
-            *(f"{row[name]:.1f}" for name in ("plain", "ours", "ceiling")),
-            f"{row['ours'] / row['plain']:.1f}",
-        )
-    console.print(table)
+        row["ours / plain"] = row["ours"] / row["plain"]
+    title = f"images a second in training, ours in {numbers['precision']}"
+    _print_rows(title, numbers["rows"], "plain", "ours", "ceiling", "ours / plain")
 
 
 @bench_app.command("predict")
 def bench_predict_command(out: NumbersFile) -> None:
     """Answer for frames of 600x800, from files to files and from memory."""
     from unet_tutorial.bench import bench_predict
+
+    rows = _measured(bench_predict, out)["rows"]
+    title = "600x800 frames a second from files, and milliseconds for one in memory"
+    _print_rows(title, rows, "files", "latency_ms")
+
+
+def _measured(bench: Callable[..., dict[str, Any]], out: Path) -> dict[str, Any]:
+    """What a bench has measured, once it is written down."""
     from unet_tutorial.files import write_json
 
     with _progress("rendering", 1) as advance:
-        numbers = bench_predict(watch=advance)
+        numbers = bench(watch=advance)
     write_json(out, numbers)
-    table = Table(title="prediction of 600x800 frames", title_justify="left")
-    for column in ("model", "width", "seen at", "frames/s, files", "ms, one in memory"):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    for row in numbers["rows"]:
+    return numbers
+
+
+def _print_rows(title: str, rows: list[dict[str, Any]], *measured: str) -> None:
+    """A line for each network."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("model")
+    for column in ("width", "size", *measured):
+        table.add_column(column, justify="right")
+    for row in rows:
         table.add_row(
             row["model"],
             str(row["base_channels"]),
             "x".join(map(str, row["size"])),
-            f"{row['files']:.1f}",
-            f"{row['latency_ms']:.1f}",
+            *(f"{row[name]:.1f}" for name in measured),
         )
     console.print(table)
 
