@@ -207,9 +207,9 @@ def test_five_thousand_pairs_open_in_a_second(tmp_path: Path) -> None:
         for i in range(1, 5000):
             os.link(tmp_path / name / "00000.png", tmp_path / name / f"{i:05}.png")
     open_set(tmp_path, (2, 2))
-    began = time.process_time()  # others may be at work on the machine
+    began = time.perf_counter()
     opened = open_set(tmp_path, (2, 2))
-    assert time.process_time() - began < 1
+    assert time.perf_counter() - began < 1
     assert len(opened.pairs) == 5000
 
 

@@ -289,12 +289,19 @@ def test_the_module_is_a_program() -> None:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize(("local", "told"), [("0", True), ("1", False)])
+@pytest.mark.parametrize(
+    ("local", "shared", "told"),
+    [
+        ("0", {"TORCHELASTIC_RUN_ID": "a"}, True),
+        ("1", {"TORCHELASTIC_RUN_ID": "a"}, False),
+        ("1", {}, True),  # torchrun has not started it: it is alone
+    ],
+)
 def test_of_several_processes_one_a_machine_tells_an_error(
-    local: str, told: bool, tmp_path: Path
+    local: str, shared: dict[str, str], told: bool, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "unet_tutorial", "data", "check", "nowhere"]
-    ranks = {"TORCHELASTIC_RUN_ID": "a", "RANK": "2", "LOCAL_RANK": local}
+    ranks = {"RANK": "2", "LOCAL_RANK": local, **shared}
     done = subprocess.run(
         command,
         capture_output=True,
@@ -305,18 +312,6 @@ def test_of_several_processes_one_a_machine_tells_an_error(
     )
     assert done.returncode == 1
     assert ("nowhere" in done.stderr) == told
-
-
-def test_a_rank_without_torchrun_silences_nothing(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "unet_tutorial", "data", "check", "nowhere"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env=os.environ | {"RANK": "1", "LOCAL_RANK": "1"},
-    )
-    assert "nowhere" in done.stderr
 
 
 @pytest.mark.parametrize(

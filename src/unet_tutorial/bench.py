@@ -26,7 +26,7 @@ from unet_tutorial.data.batches import (
     to_network,
 )
 from unet_tutorial.data.cache import open_set
-from unet_tutorial.data.pairs import Pair, read_image
+from unet_tutorial.data.pairs import Pair, find_pairs, read_image
 from unet_tutorial.losses import DiceLoss
 from unet_tutorial.models import MODEL_NAMES, build_model
 from unet_tutorial.prediction import Predictor, predict_files
@@ -76,10 +76,8 @@ def _plain_loader(
 
 
 @contextmanager
-def _data(
-    count: int, size: tuple[int, int], watch: Watch
-) -> Iterator[tuple[list[Pair], Frames]]:
-    """Pairs as large as the real ones, and the same decoded at a size."""
+def _town(count: int, watch: Watch) -> Iterator[Path]:
+    """Pairs as large as the real ones, in a folder that nothing else is beside."""
     with tempfile.TemporaryDirectory() as folder:
         town = Path(folder, "town")
         make_town(
@@ -89,6 +87,13 @@ def _data(
             seed=0,
             on_pair=lambda n: watch(n, count, "rendering"),
         )
+        yield town
+
+
+@contextmanager
+def _data(size: tuple[int, int], watch: Watch) -> Iterator[tuple[list[Pair], Frames]]:
+    """Pairs as large as the real ones, and the same decoded at a size."""
+    with _town(PAIRS, watch) as town:
         opened = open_set(town, size)
         yield opened.pairs, opened.frames(opened.pairs)
 
@@ -132,7 +137,7 @@ def bench_data(watch: Watch = lambda *_: None) -> dict[str, Any]:
     def count(rounds: int, feed: Callable[[], Batches]) -> int:
         return sum(len(image.to(device)) for _ in range(rounds) for image, _ in feed())
 
-    with _data(PAIRS, GPU_SIZE, watch) as (pairs, frames):
+    with _data(GPU_SIZE, watch) as (pairs, frames):
         loader = _plain_loader(pairs, GPU_SIZE, batch_size)
         fed = _in_turns(
             {
@@ -183,7 +188,7 @@ def bench_train(watch: Watch = lambda *_: None) -> dict[str, Any]:
     fabric = make_fabric("auto")
     size, batch_size = (GPU_SIZE, 32) if fabric.device.type == "cuda" else (CPU_SIZE, 8)
     rows = []
-    with _data(PAIRS, size, watch) as (pairs, frames):
+    with _data(size, watch) as (pairs, frames):
         for name, base_channels in (("scratch", 16), ("scratch", 64), ("resnet34", 16)):
             config = Config(
                 name, size, batch_size=batch_size, base_channels=base_channels
@@ -255,15 +260,12 @@ def bench_predict(watch: Watch = lambda *_: None) -> dict[str, Any]:
     device = make_fabric("auto").device
     size = SEEN_BY_CPU if device.type == "cpu" else FRAME_SIZE
     rows = []
-    with (
-        _data(TO_ANSWER, CPU_SIZE, watch) as (pairs, _),
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        paths = [pair.image for pair in pairs]
+    with _town(TO_ANSWER, watch) as town:
+        paths = [pair.image for pair in find_pairs(town)]
         frames = [read_image(path) for path in paths]
 
         def from_files(predictor: Predictor) -> int:
-            predict_files(predictor, paths, Path(folder, "masks"))
+            predict_files(predictor, paths, town.parent / "masks")
             return len(paths)
 
         def from_memory(predictor: Predictor) -> int:
@@ -271,7 +273,7 @@ def bench_predict(watch: Watch = lambda *_: None) -> dict[str, Any]:
 
         for name in MODEL_NAMES:
             config = Config(name, size)
-            predictor = _untrained(config, Path(folder, name), device)
+            predictor = _untrained(config, town.parent / name, device)
             ways: dict[str, Callable[[], int]] = {
                 "files": partial(from_files, predictor),
                 "memory": partial(from_memory, predictor),

@@ -32,8 +32,8 @@ LOG_EVERY_S = 10.0
 # Of several processes that share a run, as torchrun starts them, the first one talks;
 # of an error the first one of each machine, which may be the only one that has it.
 SHARED = "TORCHELASTIC_RUN_ID" in os.environ
-SILENT = SHARED and os.environ["RANK"] != "0"
-MUTE = SHARED and os.environ["LOCAL_RANK"] != "0"
+SILENT = SHARED and os.environ.get("RANK", "0") != "0"
+MUTE = SHARED and os.environ.get("LOCAL_RANK", "0") != "0"
 # What torch says if it is so, of GPUs and of processors: it has no one class for both.
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 # Without markup: a path may hold what looks like it.

@@ -315,9 +315,12 @@ def check_pairs(
     classes = description.classes
     report = Report()
     report.pairs, report.faults = match_pairs(data)
-    places = {folder.images for folder in description.folders}
-    pictures = {path for place in places for path in _pictures(place)[0].values()}
-    report.unnamed = len(pictures - {pair.image for pair in report.pairs})
+    there, taken = set[Path](), set[Path]()
+    for folder in description.folders:
+        if folder.names != "*":
+            there.update(_pictures(folder.images)[0].values())
+            taken.update(_pictures(folder.images, folder.names)[0].values())
+    report.unnamed = len(there - taken)
     for done, pair in enumerate(report.pairs, start=1):
         try:
             _, mask = read_pair(pair, classes)
