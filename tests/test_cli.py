@@ -330,10 +330,10 @@ def test_importing_is_light(module: str, heavy: set[str]) -> None:
 def test_who_lacks_what_builds_the_book_is_told(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("notebooks", "publishing"):
-        monkeypatch.delitem(sys.modules, f"unet_tutorial.{name}", raising=False)
-        monkeypatch.delattr(unet_tutorial, name, raising=False)
-    monkeypatch.setitem(sys.modules, "papermill", None)
+    for name in [name for name in sys.modules if name.startswith("unet_tutorial.book")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(unet_tutorial, "book", raising=False)
+    monkeypatch.setitem(sys.modules, "jupytext", None)
     assert "is not installed, which the book" in error_of(call(command))
 
 

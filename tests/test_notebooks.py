@@ -8,14 +8,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from unet_tutorial.book.notebooks import find_notebooks, read_notebook, read_profile
+from unet_tutorial.book.runner import Progress, run_notebooks
 from unet_tutorial.errors import UserError
-from unet_tutorial.notebooks import (
-    Progress,
-    find_notebooks,
-    read_notebook,
-    read_profile,
-    run_notebooks,
-)
 from unet_tutorial.town.drive import make_town
 
 ROOT = Path(__file__).parents[1]
@@ -189,7 +184,7 @@ def test_the_library_makes_everything_stale(
     assert len(fresh(project)) == 3
     changed = project / "changed.py"
     changed.write_text("x = 1")
-    monkeypatch.setattr("unet_tutorial.notebooks._library_files", lambda: [changed])
+    monkeypatch.setattr("unet_tutorial.book.stamps._library_files", lambda: [changed])
     assert len(fresh(project)) == 3
     assert fresh(project) == []
 

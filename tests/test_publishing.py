@@ -11,19 +11,17 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from unet_tutorial.book.comparing import REFERENCE, compare, read_tolerances
+from unet_tutorial.book.notebooks import find_notebooks
+from unet_tutorial.book.publishing import (
+    TOTAL_LIMIT,
+    check_size,
+    publish,
+    with_current_prose,
+)
 from unet_tutorial.cli import app
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import digest_files
-from unet_tutorial.notebooks import find_notebooks
-from unet_tutorial.publishing import (
-    REFERENCE,
-    TOTAL_LIMIT,
-    check_size,
-    compare,
-    publish,
-    read_tolerances,
-    with_current_prose,
-)
 
 ROOT = Path(__file__).parents[1]
 

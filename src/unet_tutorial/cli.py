@@ -643,7 +643,7 @@ def notebooks(
     from unet_tutorial.files import locked
 
     with _told_if_missing():
-        from unet_tutorial import notebooks as runner
+        from unet_tutorial.book import runner
 
     table = Table(title=f"notebooks, profile {profile}", title_justify="left")
     table.add_column("notebook")
@@ -700,7 +700,7 @@ def publish(
 ) -> None:
     """Copy executed pages and results to book/, where git keeps them."""
     with _told_if_missing():
-        from unet_tutorial.publishing import publish as copy
+        from unet_tutorial.book.publishing import publish as copy
 
     pages = copy(Path.cwd(), profile)
     console.print(f"{len(pages)} pages and their results in book/")
@@ -712,7 +712,7 @@ def compare_command(
 ) -> None:
     """Hold new results against the published ones, number by number."""
     with _told_if_missing():
-        from unet_tutorial.publishing import compare
+        from unet_tutorial.book.comparing import compare
 
     compared, left_out = compare(Path.cwd(), profile)
     table = Table(

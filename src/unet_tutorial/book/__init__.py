@@ -1,0 +1,1 @@
+"""From text notebooks to the pages of the book: execute, lay out, publish, compare."""
