@@ -88,15 +88,19 @@ figure = plots.plot_spread(curves)
 # %% [markdown]
 # Where the bands of the two networks overlap, a single run of each might have come out
 # either way. In the published runs the ResNet34 learns faster at first, and at the end the network
-# from scratch has the lower validation loss and the higher mIoU.
+# from scratch has the lower validation loss and the higher mIoU, while the training losses end close
+# together: the ResNet34 fits the training pictures as well, and carries over worse. It has many times
+# the parameters for the same few pictures, and its decoder has no skip at full resolution, where
+# poles and signs live. A ResNet34 is usually taken for its pretrained weights, which it does not
+# have here.
 #
 # ## Scores
 #
-# Each run is scored on the test pictures at the size of their masks. F0.5 of the road weighs
-# false road more than missed road, F2 of vehicles what is missed of them more than what is
-# false; both as in the Lyft challenge, where road lines count as road and the camera's own
-# hood does not count as a vehicle. The IoU of vehicles includes the hood. The pictures per
-# second are those of one picture at a time, from the decoded picture to its mask.
+# Each run is scored on the test pictures at the size of their masks. F0.5 of the road punishes
+# false road more than missed road; F2 of vehicles punishes missed vehicles more than false ones.
+# Both follow the Lyft challenge: lines count as road, and the camera's own hood is no vehicle. The
+# two IoUs do not: that of roads leaves the lines out, that of vehicles includes the hood. The
+# pictures per second are those of one picture at a time, from the decoded picture to its mask.
 
 # %%
 import time
@@ -192,7 +196,9 @@ gains = [
 # difference, ResNet34 less scratch, goes seed by seed from {result}`11_seeds.gain.lowest:+.3f` to
 # {result}`11_seeds.gain.highest:+.3f`. In the published runs both are negative: the network from
 # scratch is ahead with every seed. That alone says little, since even of two equal networks three
-# seeds agree in one case of four. But the means lie farther apart than twice the larger spread.
+# seeds agree in one case of four. But two such means differ by chance with a standard deviation of
+# $\sqrt{(s_1^2 + s_2^2)/3}$, from both spreads $s$, and these lie about four of that apart. Three
+# seeds know their own spread badly, so this is strong evidence and no proof.
 #
 # The baselines of {doc}`02_road_scenes`, on the same pictures: the most frequent class of
 # each position has an mIoU of {result}`11_seeds.baselines.position:.3f`, the most frequent
@@ -212,9 +218,11 @@ figure = plots.plot_per_class(per_class)
 
 # %% [markdown]
 # Where a line is long, a single run is least to be trusted. In the published runs the longest by
-# far is that of traffic signs from scratch, which the first seed does not find at all. Mind a rare
-# class with a short line near 0: all runs agree there, because none finds it, as pedestrians from
-# scratch.
+# far is that of traffic signs from scratch, which the first seed does not find at all. A class that
+# is found or not moves the mIoU by a thirteenth of its IoU, and here that is about two thirds of what
+# the first seed lacks to the others: much of the spread is the luck of whether a rare class is
+# discovered. Mind a rare class with a short line near 0: all runs agree there, because none finds
+# it, as pedestrians from scratch.
 #
 # ## Some pictures and the worst
 #
@@ -243,8 +251,8 @@ figure = plots.plot_grid(
 # %% [markdown]
 # Averaged over both networks, the worst picture has {result}`11_seeds.worst:.1%` of its
 # pixels right; the mean over all is {result}`11_seeds.mean:.1%`. In the published worst ones large
-# areas go wrong: a sidewalk is taken for bare ground, for road or for both, and a wall for
-# sidewalk.
+# areas go wrong: a sidewalk is taken for bare ground (which the masks call *None*), for road or for
+# both, and a wall for sidewalk.
 #
 # ## Which class is taken for which
 #
@@ -262,8 +270,11 @@ figure = plots.plot_confusion(counts["resnet34"], "ResNet34 U-Net")
 
 # %% [markdown]
 # Two kinds of mistake were to be expected. Thin things go to what stands behind them: in the
-# published runs poles and signs to sky and ground, buildings and vegetation, lines to roads. And
-# classes that share a material are taken for each other, as sidewalks for roads.
+# published runs poles and signs to *None* (sky and bare ground), buildings and vegetation, lines to
+# roads. And classes that share a material are taken for each other, as sidewalks for roads.
+#
+# Pedestrians, who matter most to a driver, are hardly found by either network in the published runs:
+# most of their pixels are taken for walls, for sidewalks or for *Other*.
 #
 # ## Does it know how sure it may be?
 #
@@ -294,9 +305,11 @@ figure = plots.plot_calibration(calibration)
 # %% [markdown]
 # On average over all pixels, probability and share lie {result}`11_seeds.off.scratch:.3f`
 # apart from scratch and {result}`11_seeds.off.resnet34:.3f` with the ResNet34 (the expected
-# calibration error). A network that is always sure would have the share of wrong pixels here; in
-# the published runs both have somewhat less. All their dots lie below the diagonal: both networks
-# are surer than they may be. Most pixels lie in the last bin, and the other dots stand for few.
+# calibration error). If a network gave each answer the probability 1, this would be its share of
+# wrong pixels, and in the published runs both do little better: the Dice loss pushes probabilities
+# towards 0 and 1 ({doc}`07_scratch`). All dots lie below the diagonal, so both networks are surer
+# than they may be. Nearly all pixels lie in the last bin; the other dots, those on the left above
+# all, rest on few.
 #
 # ## Does another recipe help, with larger pictures?
 #
@@ -342,9 +355,9 @@ pd.DataFrame(columns).round(3)
 
 # %% [markdown]
 # From scratch the mIoU is now {result}`11_seeds.far.scratch.miou:.3f`, with the ResNet34
-# {result}`11_seeds.far.resnet34.miou:.3f`. Hold that against the spread over seeds, though it is
-# that of the other recipe, before you call it a gain or a loss. In which classes do the recipes
-# differ?
+# {result}`11_seeds.far.resnet34.miou:.3f`. In the published runs both are many times the spread over
+# seeds (that of the other recipe) above the means of the table: a gain, for more than five times the
+# minutes. In which classes do the recipes differ?
 
 # %% mystnb={"image": {"alt": "Horizontal bars of the IoU of each class for both networks, by the first recipe and by that of this section."}, "figure": {"caption": "IoU of each class on the test pictures, by the first recipe (means over the seeds, lines for their standard deviation) and by that of this section (*further*, one run).", "name": "fig-far"}}
 figure = plots.plot_per_class(
@@ -367,9 +380,9 @@ figure = plots.plot_per_class(
 # %% [markdown]
 # If the size were what counts, lines, signs and poles should gain most, and the ResNet34 more than
 # the other network: its deepest features have a thirty-second of the height and width, and little
-# is left there of a small picture. In the published runs neither is so. From scratch signs gain
-# most, but walls, pedestrians and *Other* gain more than lines and poles; and the mIoU of the
-# ResNet34 gains less than that of the network from scratch. The longer training and the other
+# is left there of a small picture. In the published runs that holds for signs from scratch only.
+# There walls, pedestrians and *Other* gain more than lines and poles, and the mIoU of the ResNet34
+# gains less than that of the network from scratch. The longer training and the other
 # learning rate must have their part in it; {doc}`14_resolution` asks what is lost to the size
 # itself.
 #
@@ -482,8 +495,10 @@ alone = [scored["scratch", seed][0]["miou"] for seed in seeds]
 print(f"together {together.miou():.3f}, alone {', '.join(f'{x:.3f}' for x in alone)}")
 
 # %% [markdown]
-# Where members err in different places they can correct each other. The price is as many
-# networks to train and to ask.
+# In the published run it is, by less than its members differ: well above their mean, and hardly above
+# the best of them. Where members err in different places they correct each other, so that an
+# ensemble guards against a bad seed rather than beating a good one. The price is as many networks to
+# train and to ask.
 #
 # ```{solution-end}
 # ```

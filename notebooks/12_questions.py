@@ -214,7 +214,8 @@ widths.groupby("width")[["parameters", "seconds", "miou"]].mean().round(3)
 # ## How much data?
 #
 # An eighth, a quarter, half and all of the training pictures. Fewer pictures are shown more
-# often, so that all runs have the same number of steps.
+# often, so that all runs have the same number of steps. They are the first ones of the training
+# part, for each seed the same: the luck of which pictures are labelled is not in the dots.
 
 # %% mystnb={"image": {"alt": "Points of the test mIoU for four numbers of training pictures, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU by the number of training pictures, with the same number of steps: a dot for each seed, and a line through their means.", "name": "fig-how-much"}}
 amounts = pd.concat(
@@ -230,8 +231,8 @@ figure = plots.plot_choices(amounts, "images", "training pictures")
 # With an eighth of the pictures the mIoU is {result}`12_questions.amounts.eighth.mean:.3f`, with
 # half {result}`12_questions.amounts.half.mean:.3f`, with all
 # {result}`12_questions.amounts.all.mean:.3f`. In the published runs the curve
-# is flat at its end, and even the first doubling gains less than seeds may lie apart: runs as short
-# as these have no use for more pictures. Longer ones still may.
+# is flat at its end, and even the first doubling gains less than our rule asks for: runs as short as
+# these cannot show what more pictures bring.
 #
 # ## Is a mirrored street a street?
 #
@@ -262,10 +263,10 @@ pd.concat([rows.assign(pictures=name) for name, rows in changes.items()]).set_in
 # many, goes from {result}`12_questions.changes.as they are.mean:.3f` to
 # {result}`12_questions.changes.mirrored.mean:.3f`, and to
 # {result}`12_questions.changes.augmented in full.mean:.3f` in full. Mind the rule from the
-# beginning, for each column by itself. In the published runs the sidewalks of the two seeds that
-# were augmented in full lie farther apart than those of pictures as they are and mirrored, so that
-# what mirroring costs there is no evidence. What it costs the roads is a hint. The mIoU falls by
-# more than seeds lie apart only with all of the augmentation.
+# beginning, for each column by itself. In the published runs the two seeds with all of the
+# augmentation lie far apart in sidewalks. Against that, what sidewalks lose by mirroring is no
+# evidence. What roads lose is a hint, since their seeds lie closer together. The mIoU falls by more
+# than seeds lie apart only with all of the augmentation.
 #
 # Runs as short as these are hard on augmentation: what it saves a network from, knowing the
 # pictures by heart, comes late. In the published runs, moreover, every four pictures of a step

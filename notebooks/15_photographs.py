@@ -120,13 +120,14 @@ figure = plots.plot_grid(
 )
 
 # %% [markdown]
+# All of the augmentation moves the picture by up to a quarter of its height and width, scales it by
+# 0.7 to 1.4 and changes its colours. Where the picture ends, it is continued as in a mirror: so the
+# hood of the car may come to lie in the middle, with a street upside down below it. (`crop` in the
+# code is for parts of pictures, see {doc}`14_resolution`; here it is the size.)
+#
 # Each picture has a draw of its own; only on a GPU, where drawing one by one would take longer than
 # the network, do four share one. The published runs were made before that was so: in them all
 # pictures of a step shared a draw, so that a step saw all of them mirrored, or none.
-#
-# In the augmentation in full the picture is mirrored outwards at its edges, moved by up to a quarter of its height and
-# width and then scaled, so that things are shown at 0.7 to 1.4 times their own size. (`crop` in
-# the code is for parts of pictures, see {doc}`14_resolution`; here it is the size.)
 #
 # Is the mask still on its picture? The comment in the code speaks of a trap: the
 # transform that most would take, a crop at random that is resized, takes for masks the upper
@@ -154,17 +155,22 @@ figure = plots.plot_grid(
 # ```
 #
 # Rather than guess, we try recipes in short runs of the network from scratch on small pictures,
-# all with {result}`15_photographs.trials.epochs` epochs. A step sees only
-# {result}`15_photographs.batch` pictures: of so few pictures, larger batches would leave few
+# all with {result}`15_photographs.trials.epochs` epochs. A batch has only
+# {result}`15_photographs.batch` pictures: there are so few in all that larger ones would leave few
 # steps.
 #
-# The first recipe is the report's, as in the chapters before: pictures are shown as they are,
-# the loss is Dice, and the learning rate stays the same. The second mirrors the pictures at
-# random. The third, *cosine*, changes two things that belong together: the learning rate rises
-# in the first twentieth of the steps to twice the report's, and then falls to 0 along a cosine,
-# so that no late step throws the network back. The next two change one more thing of the third
-# each: the rest of the augmentation is added, or the sum of Dice and cross-entropy takes the
-# place of Dice. The last weighs the classes in the cross-entropy of that sum. Which ends
+# | recipe | pictures | learning rate | loss |
+# | --- | --- | --- | --- |
+# | the report's | as they are | the report's, constant | Dice |
+# | mirrored | mirrored at random | the report's, constant | Dice |
+# | cosine | mirrored at random | rises to twice, falls to 0 | Dice |
+# | augmented in full | all of the augmentation | rises to twice, falls to 0 | Dice |
+# | Dice and cross-entropy | mirrored at random | rises to twice, falls to 0 | their sum |
+# | the same, weighted | mirrored at random | rises to twice, falls to 0 | their sum, rare classes weighed more |
+#
+# *Cosine* changes two things that belong together. The rate rises in the first twentieth of the
+# steps to twice the report's, and then falls to 0 along a cosine, so that no late step throws the
+# network back. Each of the others changes one thing of the row that it is built on. Which ends
 # highest?
 
 # %%
@@ -224,15 +230,22 @@ figure = plots.plot_curve(
 # so that only their ends lie apart.
 #
 # Short runs are not fair to augmentation: a network to which no picture comes twice learns
-# more slowly at first, and what that saves it from, knowing the pictures by heart, comes late.
+# more slowly at first, and that it cannot learn the pictures by heart pays only later.
 # Nor are they quite fair to losses: rare classes are discovered late, and not equally late by
 # each ({doc}`12_questions`).
 #
-# The chapter began with what photographs seem to ask for. In the published trials mirroring bears
-# it out, and so do the weights, in part: nothing lifts a score as far as they lift that of the sum
-# of losses, and yet it stays below that of Dice alone. What the changing rate gains is less than the
-# spread over seeds in {doc}`11_seeds`, so that its being the highest is no evidence. All of the
-# augmentation and the sum without weights end below the report's recipe.
+# The chapter began with what photographs seem to ask for. The published trials do not settle it.
+# Mirroring ends higher, but two epochs before the end it lay behind, and a single epoch moves such a
+# curve by more than that. What the changing rate adds is less than the spread over seeds in
+# {doc}`11_seeds`. The weights lift the sum of losses by far more than that, but not to the score of
+# Dice alone. All of the augmentation and the sum without weights end below the report's recipe.
+#
+# The last column of the table tells what the weights cost: with them the accuracy is the lowest of
+# all six in the published trials. They buy rare classes with pixels of the frequent ones. Without
+# them the sum has the second-highest accuracy, and the lowest mIoU.
+#
+# In the town mirroring lowered the score ({doc}`12_questions`), here it did not. The data differ, and
+# so do the steps and the size. Neither result carries over to data of your own.
 #
 # ## The long runs
 #
@@ -328,9 +341,10 @@ pd.DataFrame(
 # FC-DenseNet103 {cite}`jegou2017`, trained on parts of the pictures and then on whole ones, has
 # {result}`15_photographs.others.densenet:.3f` on the test part.
 #
-# Mind what CamVid's validation part is: one stretch of a drive, of which the training part
-# has the frames just before and just after. {doc}`03_data` has shown what that does to a score.
-# Read it as that for a street which the network nearly knows, and expect less in another town.
+# Mind what CamVid's validation part is: less than seven seconds of one drive, of which the training
+# part has frames about a second before and a second after. It is nearly one picture that is judged a
+# hundred times, and no number of seeds shows how much a score would change in another street.
+# {doc}`03_data` has shown what near frames do to a score: expect less in another town.
 #
 # Which classes are hard?
 
@@ -417,7 +431,7 @@ save_results(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-photographs-1
-# A mirrored street is a street. Let the ResNet34 network answer for each picture and for its
+# Let the ResNet34 network answer for each picture and for its
 # mirror image, and take the mean of both probabilities. How does the mIoU change?
 # ```
 #
@@ -440,9 +454,9 @@ print(f"mIoU once {once:.3f}, with the mirror image {twice.miou():.3f}")
 
 # %% [markdown]
 # The mean helps where the two answers err in different places, and costs where the mirrored one
-# is worse; the line above says which it was. It takes twice the time, and a network that has
-# learned from mirrored pictures has little to gain. Scores that were reached this
-# way must say so: they are not those of the network alone.
+# is worse. In the published run the score changes by next to nothing: a network that has learned from
+# mirrored pictures has little to gain. It takes twice the time. Scores that were reached this way
+# must say so: they are not those of the network alone.
 #
 # ```{solution-end}
 # ```
@@ -471,11 +485,11 @@ for part in (2, 4):
     print(f"1/{part} of the height and width: mIoU {best.miou():.3f} at most")
 
 # %% [markdown]
-# What is missing to 1 is about what the size costs before anything is learned. *At most* holds for
-# answers made in this way; a network can do a little better. Each small pixel here has the id of
-# one of those that it stands for, where a vote would do better; a network answers with probabilities, which
-# can be enlarged smoothly; and pixels without a class that slip beside an edge are scored here
-# as the last class.
+# *At most* holds for answers made in this way only, and what is missing to 1 is more than the size
+# costs. At a half and at a quarter no pixel lies in the middle of those that a small one stands for:
+# the reduced mask lies half a pixel beside its picture ({doc}`14_resolution`). A vote among these
+# pixels would do better. So would a network, whose probabilities can be enlarged smoothly. And
+# pixels without a class that slip beside an edge are scored here as the last class.
 #
 # ```{solution-end}
 # ```

@@ -11,7 +11,8 @@ os.environ |= {"CUDA_VISIBLE_DEVICES": "", "DISABLE_MPS": "1"}
 import pytest
 import torch
 
-from unet_tutorial.runs import Config, Run
+from unet_tutorial.config import Config
+from unet_tutorial.runs import Run
 from unet_tutorial.town.drive import make_town
 from unet_tutorial.training import fit
 

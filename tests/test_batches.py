@@ -44,6 +44,12 @@ def augmented(
     return list(batches(frames, 8, "cpu", transform, generator))
 
 
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+def test_the_channels_of_a_pixel_lie_together(frames: Frames, augment: str) -> None:
+    for image, _ in augmented(frames, 0, augment):
+        assert image.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_batches_are_normalised_and_hold_every_frame_once(frames: Frames) -> None:
     out = list(batches(frames, batch_size=4))
     assert [len(image) for image, _ in out] == [4, 4, 4, 3]

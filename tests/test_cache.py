@@ -237,7 +237,7 @@ def test_a_fault_stops_and_is_skipped_when_asked(data: Path, tmp_path: Path) -> 
 def test_a_link_that_leads_nowhere_is_a_fault_like_others(data: Path) -> None:
     for kind in ("CameraRGB", "CameraSeg"):
         (data / "dataA" / kind / "z.png").symlink_to("/nowhere.png")
-    with pytest.raises(UserError, match=r"z\.png: cannot be decoded"):
+    with pytest.raises(UserError, match=r"z\.png: cannot be read"):
         decoded(data)
     assert len(decoded(data, skip_bad=True)[0].faults) == 1
 

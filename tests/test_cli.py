@@ -184,7 +184,7 @@ def test_check_tells_what_names_and_ids_were_taken_for(tmp_path: Path) -> None:
         (["evaluate", "--run", "RUN", "--data", "TOWN", "--split", "x"], "split 'x'"),
         (
             ["predict", "--run", "RUN", "--out", "o", "gone.png"],
-            "gone.png: cannot be decoded",
+            "gone.png: cannot be read",
         ),
         (
             ["train", "--data", "TOWN", "--model", "vgg", "--out", "r"],
@@ -380,6 +380,18 @@ def test_the_curves_for_tensorboard_are_written_once(
     losses = [(value, epoch) for name, value, epoch in written if name == "val_loss"]
     history = pd.read_csv(tmp_path / "run/history.csv")
     assert losses == list(zip(history["val_loss"], history["epoch"]))
+    assert "epoch" not in {name for name, _, _ in written}
+    # A run's folder holds a run alone, and the next call would be refused.
+    again[-1] = tmp_path / "run/curves"
+    assert "choose another for --tensorboard" in error_of(call(*again))
+
+
+def test_where_there_are_no_notebooks_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "call this in the project's folder" in error_of(call("notebooks"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_goes_on_starts_from_the_weights_that_it_had(

@@ -182,7 +182,7 @@ def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
         "green.png: its green or blue channel is not empty",
         "few_bits.png: mode L is no mask of 8 bits",
         "deep_colour.png: mode RGB is not of 8 bits",
-        "turned.png: notes that it is to be turned",
+        "turned.png: has an EXIF orientation",
         "photo.jpg: only files NAME.png are read; save it as one",
         "capital.PNG: only files NAME.png are read; save it as one",
     }

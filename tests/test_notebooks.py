@@ -11,6 +11,7 @@ from PIL import Image
 from unet_tutorial.book.notebooks import find_notebooks, read_notebook, read_profile
 from unet_tutorial.book.runner import Progress, run_notebooks
 from unet_tutorial.errors import UserError
+from unet_tutorial.files import digest_files
 from unet_tutorial.town.drive import make_town
 
 ROOT = Path(__file__).parents[1]
@@ -187,6 +188,16 @@ def test_the_library_makes_everything_stale(
     monkeypatch.setattr("unet_tutorial.book.stamps._library_files", lambda: [changed])
     assert len(fresh(project)) == 3
     assert fresh(project) == []
+
+
+def test_code_that_moves_to_the_next_file_is_seen(tmp_path: Path) -> None:
+    paths = [tmp_path / "a", tmp_path / "b"]
+    digests = set()
+    for texts in (("x\ny\n", "z\n"), ("x\n", "y\nz\n")):
+        for path, text in zip(paths, texts):
+            path.write_text(text)
+        digests.add(digest_files(paths))
+    assert len(digests) == 2
 
 
 def test_one_notebook_is_executed_with_those_it_needs(project: Path) -> None:

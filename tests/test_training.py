@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from tests.conftest import TINY
 from unet_tutorial import precision, runs, training
 from unet_tutorial.classes import LYFT, Classes
+from unet_tutorial.config import Config
 from unet_tutorial.data.batches import Frames, batches
 from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.split import split_pairs
@@ -34,7 +35,7 @@ from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.models.resnet_unet import ResNet34UNet
 from unet_tutorial.models.unet import UNet
 from unet_tutorial.precision import choose_precision
-from unet_tutorial.runs import Config, Run, load_run, load_weights
+from unet_tutorial.runs import Run, load_run, load_weights
 from unet_tutorial.training import evaluate, fit, make_schedule, median_weights
 
 
@@ -196,7 +197,7 @@ def test_an_unfinished_run_of_another_precision_is_named(
 
 def test_weights_of_no_known_run_are_never_removed(town: Path, tmp_path: Path) -> None:
     (tmp_path / "best.safetensors").write_bytes(b"copied")
-    with pytest.raises(UserError, match=r"something else than a run, as best\."):
+    with pytest.raises(UserError, match=r"something other than a run, such as best\."):
         fit(TINY, town, tmp_path)
     assert (tmp_path / "best.safetensors").exists()
 
@@ -215,7 +216,7 @@ def test_a_folder_with_something_else_is_never_removed(
     (tmp_path / "thesis.txt").write_text("precious")
     (tmp_path / "history.csv").write_text("as a run has one, too")
     for overwrite in (False, True):
-        with pytest.raises(UserError, match="something else than a run"):
+        with pytest.raises(UserError, match="something other than a run"):
             fit(TINY, town, tmp_path, overwrite=overwrite)
     assert (tmp_path / "thesis.txt").exists()
     assert (tmp_path / "history.csv").exists()
@@ -224,7 +225,7 @@ def test_a_folder_with_something_else_is_never_removed(
 def test_a_run_that_did_not_finish_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no run"):
         load_run(tmp_path)
-    (tmp_path / "history.csv").write_text("epoch\n1\n")
+    (tmp_path / "setup.json").write_text("{}")
     with pytest.raises(UserError, match="did not finish"):
         load_run(tmp_path)
 
@@ -412,10 +413,23 @@ def test_a_run_killed_when_it_had_just_finished_is_kept(
     whole = fit(TINY, town, tmp_path / "whole")
     shutil.copytree(whole.folder, tmp_path / "run")
     (tmp_path / "run/checkpoint.pt").touch()  # removed after the manifest is written
+    (tmp_path / "run/.DS_Store").touch()  # as the system of a Mac leaves it
     trained: list[int] = []
     fit(TINY, town, tmp_path / "run", on_batch=lambda done, total: trained.append(done))
     assert not trained
+    (tmp_path / "run/.DS_Store").unlink()
     assert_same_run(tmp_path / "run", whole.folder)
+
+
+def test_a_finished_run_is_read_without_the_weights_it_started_from(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(TINY, model="resnet34", size=(64, 64), epochs=1)
+    whole = fit(config, town, tmp_path / "run")
+    monkeypatch.setattr(
+        training, "load_encoder_weights", lambda *_: pytest.fail("they were asked for")
+    )
+    assert fit(config, town, tmp_path / "run").history.equals(whole.history)
 
 
 def test_two_calls_for_one_folder_do_not_mix(town: Path, tmp_path: Path) -> None:
@@ -444,6 +458,20 @@ def test_a_run_that_another_call_has_just_finished_is_kept(
     with pytest.raises(UserError, match="a run of another setup"):
         fit(TINY, town, tmp_path / "run")
     assert load_run(tmp_path / "run").config.seed == 5
+
+
+def test_a_run_that_another_call_finishes_at_this_moment_is_not_made_anew(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish_meanwhile(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        fit(TINY, town, tmp_path / "run")
+        return training.setup(*arguments)
+
+    monkeypatch.setattr(training, "setup", finish_meanwhile)
+    with pytest.raises(UserError, match="another call has just finished this run"):
+        fit(TINY, town, tmp_path / "run", overwrite=True)
+    assert fit(TINY, town, tmp_path / "run").history["epoch"].tolist() == [1, 2]
 
 
 def test_a_run_goes_on_in_the_precision_it_began_with(
@@ -805,7 +833,7 @@ def test_two_processes_learn_what_one_does(town: Path, tmp_path: Path) -> None:
     script.write_text(
         "import sys, torch\n"
         "from pathlib import Path\n"
-        "from unet_tutorial.runs import Config\n"
+        "from unet_tutorial.config import Config\n"
         "from unet_tutorial.training import fit\n"
         "torch.set_num_threads(1)\n"
         f"fit({config!r}, Path({str(town)!r}), Path({str(tmp_path / 'two')!r}))\n"

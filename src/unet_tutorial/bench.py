@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from unet_tutorial.classes import LYFT
+from unet_tutorial.config import Config
 from unet_tutorial.data.batches import (
     Frames,
     batches,
@@ -31,7 +32,7 @@ from unet_tutorial.losses import DiceLoss
 from unet_tutorial.models import MODEL_NAMES, build_model
 from unet_tutorial.prediction import Predictor, predict_files
 from unet_tutorial.processes import make_fabric
-from unet_tutorial.runs import Config, Run, provenance, save_weights
+from unet_tutorial.runs import Run, provenance, save_weights
 from unet_tutorial.town.drive import make_town
 from unet_tutorial.training import Batches, setup, train_one_epoch
 

@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from unet_tutorial.config import Config
 from unet_tutorial.errors import UserError
 
 # In a log, where no line can be redrawn, a line of progress at most this often.
@@ -57,7 +58,7 @@ class _Group(typer.core.TyperGroup):
             told = any(words in str(error) for words in OUT_OF_MEMORY)
             if not (told or isinstance(error, MemoryError)):
                 raise
-            what = "the memory does not suffice; make the batch or the pictures smaller"
+            what = "not enough memory; make the batch or the pictures smaller"
             errors.print(f"error: {what}", style="red", soft_wrap=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
@@ -140,10 +141,11 @@ def data_make(
     ] = False,
     frames: Annotated[
         int,
-        typer.Option(help="Frames of a drive; with 1, each pair is another street."),
+        typer.Option(help="Frames of each drive; with 1, each pair is another street."),
     ] = 1,
     instances: Annotated[
-        bool, typer.Option("--instances", help="Also write the numbers of the things.")
+        bool,
+        typer.Option("--instances", help="Also write masks of the instances."),
     ] = False,
 ) -> None:
     """Render the embedded data set: road scenes with masks in the Lyft layout."""
@@ -154,7 +156,7 @@ def data_make(
         make_town(
             out, count, height_width, seed, frames, flat, instances, on_pair=advance
         )
-    console.print(f"{count} pairs in {out}")
+    console.print(f"pairs in {out}: {count}")
 
 
 @data_app.command("fetch")
@@ -190,7 +192,7 @@ def data_check(
     if report.faults:
         for fault in report.faults:
             print(fault)
-        errors.print(f"{len(report.faults)} faults in {folder}", style="red")
+        errors.print(f"faults in {folder}: {len(report.faults)}", style="red")
         raise typer.Exit(1)
     sizes = ", ".join(f"{h}x{w} ({n})" for (h, w), n in report.sizes.most_common())
     table = Table(
@@ -211,7 +213,7 @@ def data_check(
     if absent:
         console.print(f"no mask holds {', '.join(absent)}", style="yellow")
     if report.unnamed:
-        told = f"{report.unnamed} pictures are left out: no 'names' fit them"
+        told = f"pictures left out, as no 'names' fit them: {report.unnamed}"
         console.print(told, style="yellow")
     try:
         parts = split_pairs(report.pairs)
@@ -234,14 +236,16 @@ def train(
     data: Data,
     model: Annotated[str, typer.Option(help="scratch or resnet34.")],
     out: Annotated[Path, typer.Option(help="New folder for the run.")],
-    epochs: Annotated[int, typer.Option(help="Times through the data.")] = 100,
+    epochs: Annotated[
+        int, typer.Option(help="Times through the data.")
+    ] = Config.epochs,
     size: Size = "96x128",
     seed: Annotated[
         int,
         typer.Option(
             min=0, max=2**63 - 1, help="Decides weights, order, augmentation."
         ),
-    ] = 0,
+    ] = Config.seed,
     encoder_weights: Annotated[
         str | None,
         typer.Option(
@@ -251,45 +255,55 @@ def train(
     target: Annotated[
         str | None,
         typer.Option(help="lyft: learn road and vehicle only, as the challenge asked."),
-    ] = None,
-    augment: Annotated[str, typer.Option(help="none, mirror or full.")] = "none",
+    ] = Config.target,
+    augment: Annotated[
+        str, typer.Option(help="none, mirror or full.")
+    ] = Config.augment,
     crop: Annotated[
         str | None, typer.Option(help="Learn from parts of this HEIGHTxWIDTH.")
     ] = None,
     skip_bad: SkipBad = False,
-    batch_size: Annotated[int, typer.Option(help="Pictures per step.")] = 8,
+    batch_size: Annotated[
+        int, typer.Option(help="Pictures per batch.")
+    ] = Config.batch_size,
     base_channels: Annotated[
         int, typer.Option(help="Width of the first block of scratch.")
-    ] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.0005,
-    loss: Annotated[str, typer.Option(help="dice, cross-entropy or both.")] = "dice",
+    ] = Config.base_channels,
+    learning_rate: Annotated[
+        float, typer.Option(help="Of Adam.")
+    ] = Config.learning_rate,
+    loss: Annotated[
+        str, typer.Option(help="dice, cross-entropy or both.")
+    ] = Config.loss,
     class_weights: Annotated[
         str | None, typer.Option(help="median: lift rare classes in cross-entropy.")
-    ] = None,
+    ] = Config.class_weights,
     label_smoothing: Annotated[
         float, typer.Option(min=0, max=1, help="For cross-entropy, 0 to 1.")
-    ] = 0.0,
+    ] = Config.label_smoothing,
     schedule: Annotated[
         str | None, typer.Option(help="cosine: let the learning rate fall to 0.")
-    ] = None,
+    ] = Config.schedule,
     clip: Annotated[
         float | None, typer.Option(help="The largest norm of the gradient.")
-    ] = None,
-    accumulate: Annotated[int, typer.Option(help="Batches per step.")] = 1,
+    ] = Config.clip,
+    accumulate: Annotated[
+        int, typer.Option(help="Batches per step.")
+    ] = Config.accumulate,
     precision: Annotated[
         str, typer.Option(help="auto, 32-true or bf16-mixed.")
-    ] = "auto",
+    ] = Config.precision,
     keep_every: Annotated[
         int | None,
         typer.Option(help="Also keep the weights of every so many epochs, for --run."),
-    ] = None,
+    ] = Config.keep_every,
     tensorboard: Annotated[
         Path | None, typer.Option(help="Write the curves for TensorBoard here, too.")
     ] = None,
 ) -> None:
     """Train on the train split; a call that was stopped goes on when repeated."""
     from unet_tutorial.models.resnet_unet import available_encoder_weights
-    from unet_tutorial.runs import Config, begun_setup, check_run_folder
+    from unet_tutorial.runs import begun_setup, check_run_folder
     from unet_tutorial.training import epoch_line, fit
 
     if encoder_weights is None:
@@ -326,7 +340,7 @@ def train(
         precision=precision,
         keep_every=keep_every,
     )
-    show_curves = _tensorboard(tensorboard)
+    show_curves = _tensorboard(tensorboard, out)
     if model == "resnet34":
         start = "random weights" if encoder_weights == "none" else encoder_weights
         console.print(f"the encoder starts from {start}")
@@ -402,10 +416,15 @@ def _ctrl_c_ends_the_step() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _tensorboard(folder: Path | None) -> Callable[[dict[str, float]], None]:
+def _tensorboard(folder: Path | None, run: Path) -> Callable[[dict[str, float]], None]:
     """What writes a row of the history for TensorBoard, if that is wanted."""
     if folder is None or SILENT:
         return lambda row: None
+    if folder.resolve().is_relative_to(run.resolve()):
+        raise UserError(
+            f"{folder}: lies in the run's folder, which holds a run alone; choose "
+            "another for --tensorboard"
+        )
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -416,8 +435,8 @@ def _tensorboard(folder: Path | None) -> Callable[[dict[str, float]], None]:
     writer = SummaryWriter(str(folder))
 
     def write(row: dict[str, float]) -> None:
-        for name, value in row.items():
-            writer.add_scalar(name, value, int(row["epoch"]))
+        for name in row.keys() - {"epoch"}:
+            writer.add_scalar(name, row[name], int(row["epoch"]))
         writer.flush()
 
     return write
@@ -434,7 +453,7 @@ def evaluate(
     ] = None,
     skip_bad: SkipBad = False,
 ) -> None:
-    """Score a run on the test split, at the masks' own size."""
+    """Score a run on a part of the data, at the masks' own size."""
     from unet_tutorial.data.description import read_description
     from unet_tutorial.data.pairs import match_pairs, refuse
     from unet_tutorial.data.split import split_pairs
@@ -527,10 +546,10 @@ def predict(
     from unet_tutorial.export import load_predictor
     from unet_tutorial.prediction import predict_files
 
-    predictor = load_predictor(run)
-    with _progress("predicting", len(images)) as advance:
+    predictor, count = load_predictor(run), len(set(images))
+    with _progress("predicting", count) as advance:
         predict_files(predictor, images, out, on_image=advance)
-    console.print(f"{len(images)} masks and overlays in {out}")
+    console.print(f"masks and overlays in {out}: {count}")
 
 
 @bench_app.command("data")
@@ -639,12 +658,14 @@ def notebooks(
         bool, typer.Option("--studies", help="Also the studies, which take long.")
     ] = False,
 ) -> None:
-    """Execute the stale notebooks by papermill and lay out the book's pages."""
+    """Execute the stale notebooks with papermill and lay out the book's pages."""
     from unet_tutorial.files import locked
 
     with _told_if_missing():
         from unet_tutorial.book import runner
+        from unet_tutorial.book.notebooks import find_notebooks
 
+    find_notebooks(Path("notebooks"))  # before anything is made in another's folder
     table = Table(title=f"notebooks, profile {profile}", title_justify="left")
     table.add_column("notebook")
     table.add_column("seconds", justify="right")

@@ -9,5 +9,5 @@ class UserError(Exception):
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of what somebody else's error says, for one of ours."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    """What somebody else's error says, on one line, for one of ours."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

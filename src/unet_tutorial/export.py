@@ -214,7 +214,7 @@ def load_predictor(path: Path) -> Predictor:
     """From a finished run, weights in its folder, or a file that ``export_run`` wrote.
 
     Raises:
-        UserError: if it is neither.
+        UserError: if it is none of these.
     """
     return (
         ExportedPredictor(path) if path.suffix in FORMATS else Predictor(load_run(path))

@@ -105,10 +105,9 @@ def locked(
 
 def digest_files(paths: Iterable[Path]) -> str:
     """A name for the content of some files, whatever their order."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    # Between two a byte that no text holds: a line may move from one to the other.
+    content = b"\0".join(path.read_bytes() for path in sorted(paths))
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -126,7 +125,10 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{path}: cannot be read as JSON ({reason}); delete it and make it again"
+        ) from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no JSON object")
+        raise UserError(f"{path}: holds no JSON object; delete it and make it again")
     return content

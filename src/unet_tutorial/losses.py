@@ -94,7 +94,7 @@ class CrossEntropy(nn.Module):
     Args:
         ignore_index: pixels of the mask with this id are left out.
         class_weights: [C], how much a pixel of each class weighs.
-        label_smoothing: so much of the answer, 0 to 1, is asked to be spread evenly
+        label_smoothing: share of the target, 0 to 1, that is spread evenly
             over the classes, against too certain networks and wrong labels.
     """
 

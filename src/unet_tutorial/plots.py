@@ -101,8 +101,9 @@ def colour_instances(
         mask: class ids. With them a thing takes a shade of its class's colour and
             the rest its class's colour; without them the rest is black.
     """
-    numbers, sizes = np.unique(instances, return_counts=True)
-    by_size = numbers[np.argsort(-sizes)]
+    numbers, first, sizes = np.unique(instances, return_index=True, return_counts=True)
+    largest_first = np.argsort(-sizes)
+    by_size = numbers[largest_first]
     if mask is None:
         # Hues a golden angle apart, dark and bright in turn.
         rank = np.arange(len(by_size))
@@ -111,9 +112,10 @@ def colour_instances(
         colours[by_size[rank % 4 > 1]] *= 0.6
         colours[0] = 0
         return (colours[instances] * 255).astype(np.uint8)
+    class_of = mask.ravel()[first[largest_first]]
     shades = np.ones(instances.max() + 1)
     for class_id in range(len(LYFT)):
-        things = [n for n in by_size if n and mask[instances == n][0] == class_id]
+        things = by_size[(class_of == class_id) & (by_size > 0)]
         shades[things] = np.resize([1, 0.5, 1.5, 0.75], len(things))
     return np.clip(LYFT.colour(mask) * shades[instances][..., None], 0, 255).astype(
         np.uint8

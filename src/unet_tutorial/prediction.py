@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 from torchvision.transforms import v2
 
@@ -29,6 +28,7 @@ from unet_tutorial.errors import UserError
 from unet_tutorial.metrics import ConfusionMatrix, lyft_score, road_and_vehicle
 from unet_tutorial.models import build_model
 from unet_tutorial.precision import choose_precision
+from unet_tutorial.processes import best_device
 from unet_tutorial.runs import Run, load_weights
 
 # So many images are decoded, or written, at a time.
@@ -49,15 +49,16 @@ class Predictor:
     Args:
         run: a finished run.
         device: where the network works; by default on a GPU if there is one.
+
+    Raises:
+        UserError: if the weights cannot be loaded.
     """
 
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:
         config = run.config
         self.classes = run.classes
         self.target = target_of(config.target, run.classes)
-        self.device = torch.device(
-            device or Fabric(accelerator="auto", devices=1).device
-        )
+        self.device = torch.device(device or best_device())
         self.model = load_model(run)
         layout = memory_format(self.device)
         self.model.to(self.device).to(memory_format=layout).eval()
@@ -137,7 +138,8 @@ def score(
         The scores ``miou``, ``dice`` and ``pixel_accuracy`` from 0 to 1 (None if no
         pixel has a class),
         ``road_f05`` and ``vehicle_f2`` from 0 to 1 and ``lyft_score`` from 0 to 100
-        (None for other classes than those of Lyft),
+        (None for other classes than those of Lyft, and where road or vehicle does not
+        occur),
         ``per_class`` with ``iou`` and ``dice`` of each class (None where a class does
         not occur) and ``skipped`` with the faults of pairs left out; and the confusion
         matrix.

@@ -24,6 +24,14 @@ def processes_started() -> int:
     return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
+def best_device() -> torch.device:
+    """A GPU if there is one, else the processor."""
+    # Not above: it takes seconds, and who wants but a loss would wait for it.
+    from lightning_fabric import Fabric
+
+    return Fabric(accelerator="auto", devices=1).device
+
+
 def make_fabric(precision: str) -> "Fabric":
     """One process on the best device there is, or as many as torchrun has started.
 
@@ -34,14 +42,13 @@ def make_fabric(precision: str) -> "Fabric":
         UserError: if there are fewer GPUs than processes, the precision is not known,
             or the cache folder, where what is faster is kept, cannot be written.
     """
-    # Not above: it takes seconds, and who wants but a loss would wait for it.
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
     # It tells what it does, which is nothing for the pages of a book.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     processes = processes_started()
-    device = Fabric(accelerator="auto", devices=1).device
+    device = best_device()
     if processes > 1 and device.type == "mps":
         device = torch.device("cpu")  # several processes cannot share an Apple GPU
     where: dict[str, Any] = {

@@ -17,8 +17,10 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from unet_tutorial.classes import Classes
+from unet_tutorial.config import Config
 from unet_tutorial.errors import UserError, reason_of
 from unet_tutorial.files import digest_files, read_json, whole_file, write_json
+from unet_tutorial.processes import best_device
 from unet_tutorial.source import source_state
 
 MANIFEST, HISTORY, SETUP = "manifest.json", "history.csv", "setup.json"
@@ -42,58 +44,6 @@ PACKAGES = (
     "lightning-fabric",
     "numpy",
 )
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything that decides a run, beside the data.
-
-    The defaults for epochs, learning rate, augmentation, loss and schedule are those of
-    the report.
-    """
-
-    model: str
-    size: tuple[int, int]
-    """Height and width at which the network sees the images, in pixels."""
-    epochs: int = 100
-    learning_rate: float = 0.0005
-    batch_size: int = 8
-    seed: int = 0
-    base_channels: int = 16
-    """Width of the first block of the network from scratch."""
-    encoder_weights: str = "none"
-    """What the ResNet34 starts from, ``imagenet``, ``none`` or the path of a file."""
-    target: str | None = None
-    """``lyft`` reduces the masks to road and vehicle; None leaves them as they are."""
-    augment: str = "none"
-    """``none``, ``mirror`` or ``full``, as
-    :func:`unet_tutorial.data.batches.make_augmentation` takes it. Mirroring is for
-    pictures in which left and right are alike: chapter 12 of the book."""
-    crop: tuple[int, int] | None = None
-    """Height and width of the part of each image that is learned from at a time, where
-    whole ones of the size would take too long. Answers are given for whole images."""
-    loss: str = "dice"
-    """``dice`` as in the report; ``cross-entropy``; ``both`` is their sum. Which ends
-    higher is to be tried: chapters 12 and 15 of the book do."""
-    class_weights: str | None = None
-    """``median`` weighs the cross-entropy of each class by the median share of the
-    classes over its own, for sets with rare classes."""
-    label_smoothing: float = 0.0
-    """So much of the cross-entropy's answer is spread over all classes, 0 to 1, where
-    labels are wrong here and there."""
-    schedule: str | None = None
-    """``cosine`` lets the learning rate rise for a moment and then fall to 0, which
-    the last epochs gain from; None keeps it, as in the report."""
-    clip: float | None = None
-    """The largest norm of the gradient, for losses that jump."""
-    accumulate: int = 1
-    """Batches per step, for batches that do not fit into memory at once."""
-    precision: str = "auto"
-    """``32-true``, ``bf16-mixed``, or ``auto`` for the faster one on this machine. With
-    the first, NVIDIA GPUs may still round inside convolutions (TF32), as torch lets
-    them."""
-    keep_every: int | None = None
-    """Also keep the weights of every so many epochs."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +88,11 @@ def check_run_folder(
             return
         known = overwrite or (folder / SETUP).exists() or (folder / MANIFEST).exists()
         for path in folder.iterdir():
-            if not _is_ours(path) or not (known or path.suffix == ".tmp"):
+            if path.name.startswith("."):  # as systems leave them, and killed calls
+                continue
+            if not (known and _is_ours(path)):
                 raise UserError(
-                    f"{folder}: holds something else than a run, as {path.name}; "
+                    f"{folder}: holds something other than a run, such as {path.name}; "
                     "choose another folder"
                 )
     except OSError as error:
@@ -204,7 +156,12 @@ def begin_run(
     check_run_folder(folder, overwrite)
     setup, finished = as_read(setup), (folder / MANIFEST).exists()
     there = begun_setup(folder)
-    if there == setup and not finished:
+    if there == setup:
+        if finished:
+            raise UserError(
+                f"{folder}: another call has just finished this run; call again to "
+                "read it"
+            )
         for left_behind in folder.glob(".*.tmp"):
             with suppress(OSError):
                 left_behind.unlink()
@@ -286,7 +243,7 @@ def _load_checkpoint(folder: Path) -> dict[str, Any] | None:
 def save_weights(folder: Path, model: nn.Module, name: str = BEST) -> None:
     """Write the model's weights as safetensors, which cannot carry code."""
     state = {
-        name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()
+        key: tensor.contiguous().cpu() for key, tensor in model.state_dict().items()
     }
     with whole_file(folder / name) as temporary:
         # Not save_file: it writes through a temporary file of its own, under a name
@@ -321,7 +278,8 @@ def finish_run(folder: Path, manifest: dict[str, Any]) -> None:
     There is nothing left to go on with, so what was kept for that is removed.
     """
     write_json(folder / MANIFEST, manifest)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    with suppress(OSError):
+        (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def load_run(folder: Path) -> Run:
@@ -344,7 +302,7 @@ def load_run(folder: Path) -> Run:
                 f"({', '.join(found) or 'there are none here'})"
             )
     if not (folder / MANIFEST).is_file():
-        if (folder / HISTORY).exists():
+        if (folder / SETUP).exists():
             raise UserError(
                 f"{folder}: did not finish; give the call that began it again to go on"
             )
@@ -417,8 +375,7 @@ def save_results(
 
 
 def _device_name(device: torch.device | None) -> str:
-    best = torch.accelerator.current_accelerator(check_available=True)
-    device = device or best or torch.device("cpu")
+    device = device or best_device()
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     # What a CPU can compute at once decides how its sums come out, and how fast.

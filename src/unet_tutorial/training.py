@@ -20,6 +20,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from unet_tutorial.classes import Classes
+from unet_tutorial.config import Config
 from unet_tutorial.data.batches import (
     Frames,
     batches,
@@ -49,7 +50,6 @@ from unet_tutorial.runs import (
     CHECKPOINT,
     EPOCH,
     LAST,
-    Config,
     Run,
     as_read,
     begin_run,
@@ -95,7 +95,7 @@ def train_one_epoch(
         on_batch: called after each batch.
 
     Returns:
-        The loss of each batch, on the device.
+        The loss of each batch, [batches] on the device.
     """
     model.train()
     loss_function.train()
@@ -148,6 +148,42 @@ def evaluate(
     return float(total[0] / total[1]), confusion
 
 
+@dataclass
+class State:
+    """What changes in a run, epoch after epoch."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    weights_used: str
+    """What the encoder started from."""
+    history: list[Row] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        """The first one with the highest validation mIoU."""
+        return int(max(self.history, key=lambda row: row["val_miou"])["epoch"])
+
+    def to_save(self) -> dict[str, Any]:
+        """Tensors, numbers and lists, from which :meth:`restore` goes on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "history": self.history,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from what :meth:`to_save` gave."""
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.history = [dict(row) for row in saved["history"]]
+        self.seconds = float(saved["seconds"])
+
+
 def setup(
     config: Config,
     num_classes: int,
@@ -155,7 +191,7 @@ def setup(
     fabric: Fabric,
     model: nn.Module | None = None,
     layout: torch.memory_format | None = None,
-) -> "State":
+) -> State:
     """Build the network and its optimizer on the device.
 
     Args:
@@ -168,7 +204,8 @@ def setup(
             :func:`unet_tutorial.data.batches.memory_format` says.
 
     Raises:
-        UserError: if the encoder's weights cannot be had.
+        UserError: if the encoder's weights cannot be had, or the model or the schedule
+            is not known.
     """
     torch.manual_seed(config.seed)
     weights_used = "random"
@@ -216,7 +253,7 @@ def make_schedule(
 
 
 def median_weights(frames: Frames, classes: Classes) -> Tensor:
-    """The median share of the classes over each one's own; 0 for those that are absent.
+    """Median of the classes' shares over each one's own; 0 for those that are absent.
 
     The share of a class is that in the images in which it occurs: D. Eigen, R. Fergus,
     2015, https://arxiv.org/abs/1411.4734.
@@ -244,44 +281,6 @@ def epoch_line(row: Row) -> str:
         f"epoch {row['epoch']:3}  training loss {row['train_loss']:.4f}  "
         f"validation loss {row['val_loss']:.4f}  mIoU {row['val_miou']:.4f}"
     )
-
-
-@dataclass
-class State:
-    """What changes in a run, epoch after epoch."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    weights_used: str
-    """What the encoder started from."""
-    history: list[Row] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def best_epoch(self) -> int:
-        """The first one with the highest validation mIoU."""
-        return int(max(self.history, key=lambda row: row["val_miou"])["epoch"])
-
-    def to_save(self) -> dict[str, Any]:
-        """Tensors, numbers and lists, from which :meth:`restore` goes on."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "history": self.history,
-            "seconds": self.seconds,
-        }
-
-    def restore(self, saved: dict[str, Any] | None) -> None:
-        """Go on from what was saved, if anything was."""
-        if saved is None:
-            return
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.schedule.load_state_dict(saved["schedule"])
-        self.history = [dict(row) for row in saved["history"]]
-        self.seconds = float(saved["seconds"])
 
 
 def learn(
@@ -318,9 +317,9 @@ def learn(
     augment = make_augmentation(config.augment, config.size, config.crop)
     batch_size = config.batch_size // fabric.world_size
     per_epoch = _batches_per_epoch(len(train), config, fabric)
+    numbers = itertools.count(per_epoch * len(state.history) + 1)
     while len(state.history) < config.epochs:
         epoch, began = len(state.history) + 1, time.perf_counter()
-        batch_number = itertools.count(per_epoch * (epoch - 1) + 1)
         # Each epoch has generators of its own, so that there is no state to keep.
         order = _generator(config.seed, epoch, 0)
         chance = _generator(config.seed, epoch, 1 + fabric.global_rank)
@@ -335,7 +334,7 @@ def learn(
             state.schedule,
             config.accumulate,
             config.clip,
-            lambda: on_batch(next(batch_number), per_epoch * config.epochs),  # noqa: B023
+            lambda: on_batch(next(numbers), per_epoch * config.epochs),
         )
         # So that all processes come to the same verdict, and log the same mean.
         losses = add_up(losses) / fabric.world_size
@@ -382,8 +381,9 @@ def fit(
     """Train on the data set's train split, validate after each epoch, keep the best.
 
     Writes into ``run_dir``: ``best.safetensors`` and ``last.safetensors`` (the weights
-    of the epoch with the highest validation mIoU, and of the last), ``history.csv`` (a
-    row an epoch), ``setup.json`` (what decides the run) and, at the end,
+    of the epoch with the highest validation mIoU, and of the last), those of every
+    ``keep_every``-th epoch, ``history.csv`` (a row an epoch), ``setup.json`` (what
+    decides the run), ``checkpoint.pt`` while it trains and, at the end,
     ``manifest.json`` (everything one needs to know to make the run again).
 
     A run that was stopped, at whatever moment, goes on after its last whole epoch when
@@ -416,6 +416,18 @@ def fit(
     classes, parts = data.target.classes, _sound_parts(data, data_dir)
     about = _describe(config, data, parts)
     fabric = make_fabric(_precision(config, about, run_dir))
+    about["precision"] = fabric.strategy.precision.precision
+    # One process looks, and all learn the same.
+    if fabric.broadcast(is_finished(run_dir, about)):
+        run = load_run(run_dir)
+        if fabric.is_global_zero:
+            # It may have been killed between the manifest and this.
+            with suppress(OSError):
+                (run_dir / CHECKPOINT).unlink(missing_ok=True)
+            rows: list[Any] = run.history.to_dict("records")
+            for row in rows:
+                on_epoch(row)
+        return run
     if fabric.device.type == "cuda" and torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats(fabric.device)  # an earlier run's
     train, val = (
@@ -428,21 +440,15 @@ def fit(
     state = setup(config, len(classes), len(train), fabric)
 
     origin = provenance(fabric.device)  # the code may change while it trains
-    about["precision"] = fabric.strategy.precision.precision
-    with _begun(run_dir, about, overwrite, fabric) as (is_done, saved):
-        if is_done:
-            run = load_run(run_dir)
-            kept: list[Any] = run.history.to_dict("records")
-            for each in kept if fabric.is_global_zero else []:
-                on_epoch(each)
-            return run
-        try:
-            state.restore(saved)
-        except Exception as error:  # it was read, and can still hold anything
-            raise UserError(
-                f"{run_dir / CHECKPOINT}: does not fit the run ({reason_of(error)}); "
-                f"delete {run_dir} to start anew"
-            ) from error
+    with _begun(run_dir, about, overwrite, fabric) as saved:
+        if saved is not None:
+            try:
+                state.restore(saved)
+            except Exception as error:  # it was read, and can still hold anything
+                raise UserError(
+                    f"{run_dir / CHECKPOINT}: does not fit the run "
+                    f"({reason_of(error)}); delete {run_dir} to start anew"
+                ) from error
         if fabric.is_global_zero:
             _keep(run_dir, state, config)
         for row in learn(
@@ -527,33 +533,24 @@ def _describe(
 @contextmanager
 def _begun(
     run_dir: Path, about: dict[str, Any], overwrite: bool, fabric: Fabric
-) -> Iterator[tuple[bool, dict[str, Any] | None]]:
-    """Keep other calls from the folder, and see how far the run is.
+) -> Iterator[dict[str, Any] | None]:
+    """Keep other calls from the folder; yields what the run goes on from, if anything.
 
-    One process looks, and all learn the same.
-
-    Yields:
-        Whether it has finished; else what it goes on from, if anything.
+    The first process sees to it for all.
     """
-    is_done, saved, refused = False, None, None
+    saved, refused = None, None
     with ExitStack() as stack:
         if fabric.is_global_zero:
             try:
                 stack.enter_context(locked(run_dir, wait=False))
-                is_done = is_finished(run_dir, about)
-                if is_done:
-                    # It may have been killed between the manifest and this.
-                    with suppress(OSError):
-                        (run_dir / CHECKPOINT).unlink(missing_ok=True)
-                else:
-                    saved = begin_run(run_dir, about, overwrite)
+                saved = begin_run(run_dir, about, overwrite)
             except UserError as error:
                 refused = error
         # All processes stop, not only the one that looked: the others would wait.
-        is_done, saved, refused = fabric.broadcast((is_done, saved, refused))
+        saved, refused = fabric.broadcast((saved, refused))
         if refused is not None:
             raise refused
-        yield is_done, saved
+        yield saved
 
 
 def _precision(config: Config, about: dict[str, Any], run_dir: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import jupytext
 import yaml
 
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import UserError, reason_of
 
 # Parameters that are paths of data sets.
 DATA_SETS = ("data_dir", "second_data", "real_dir")
@@ -149,8 +149,9 @@ def read_profile(path: Path, notebooks: Iterable[Notebook]) -> dict[str, Any]:
     try:
         profile = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: cannot be read as YAML ({reason})") from error
+        raise UserError(
+            f"{path}: cannot be read as YAML ({reason_of(error)})"
+        ) from error
     if not isinstance(profile, dict):
         raise UserError(f"{path}: holds no 'name: value' lines")
     known_names = {name for notebook in notebooks for name in notebook.parameters}
@@ -204,5 +205,6 @@ def _is_alike(value: Any, default: Any) -> bool:
 
 
 def read_profiles(root: Path, notebooks: list[Notebook]) -> dict[str, dict[str, Any]]:
+    """All profiles of a checkout, by name, as :func:`read_profile` reads each."""
     paths = sorted((root / "notebooks/profiles").glob("*.yaml"))
     return {path.stem: read_profile(path, notebooks) for path in paths}

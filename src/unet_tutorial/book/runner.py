@@ -199,19 +199,17 @@ def run_notebooks(
 
 
 def _with_needs(notebooks: list[Notebook], only: str | None, studies: bool) -> set[str]:
-    by_name = {notebook.name: notebook for notebook in notebooks}
     if only is None:
-        return {name for name, n in by_name.items() if studies or not n.study}
-    if only not in by_name:
+        return {n.name for n in notebooks if studies or not n.study}
+    names = [notebook.name for notebook in notebooks]
+    if only not in names:
         raise UserError(
-            f"notebook '{only}' does not exist: choose one of {', '.join(by_name)}"
+            f"notebook '{only}' does not exist: choose one of {', '.join(names)}"
         )
-    wanted: set[str] = set()
-    queue = [only]
-    while queue:
-        name = queue.pop()
-        wanted.add(name)
-        queue += by_name[name].needs
+    wanted = {only}
+    for notebook in reversed(notebooks):  # what one needs comes before it
+        if notebook.name in wanted:
+            wanted.update(notebook.needs)
     return wanted
 
 

@@ -20,6 +20,7 @@ NOT_IN_RESULTS = {
     "bench.py",
     "cli.py",
     "comparing.py",
+    "download.py",
     "export.py",
     "pages.py",
     "publishing.py",

@@ -140,10 +140,10 @@ def batches(
     rows = frames.rows.to(frames.images.device)
     for chosen in rows.split(batch_size) if len(rows) else ():
         image = _bring(frames.images[chosen], device).permute(0, 3, 1, 2)
-        image = image.contiguous(memory_format=memory_format(device))
         mask = _bring(frames.masks[chosen], device)
         if augment is not None:
             image, mask = _augment(image, mask, augment, generator)
+        image = image.contiguous(memory_format=memory_format(device))
         yield to_network(image), mask.long()
 
 
@@ -184,4 +184,4 @@ def _augment(
             for picture, ids in zip(image.split(group), mask.split(group))
         ]
     pictures, ids = zip(*groups)
-    return torch.cat(pictures).as_subclass(Tensor), torch.cat(ids).as_subclass(Tensor)
+    return torch.cat(pictures), torch.cat(ids)

@@ -161,7 +161,8 @@ def _fingerprint(
 ) -> str:
     """Changes when a file is written, added or removed, without reading any.
 
-    The time of the last change cannot be set by hand, as that of the last writing.
+    It takes the time of the last change, which nobody can set, as one can that of the
+    last writing.
     """
     digest = hashlib.sha256(
         repr((VERSION, torchvision.__version__, size, target, chosen.source)).encode()

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from unet_tutorial.classes import LYFT, Classes
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import UserError, reason_of
 
 FILE_NAME = "dataset.yaml"
 IMAGES, MASKS = "CameraRGB", "CameraSeg"
@@ -72,8 +72,8 @@ def read_description(path: Path) -> Description:
             return _parse(path)
         if not path.is_dir():
             raise UserError(
-                f"{path}: no such folder or file; make a folder with 'data make --out "
-                f"{path}'"
+                f"{path}: no such folder or file; check the path, or make a data set "
+                "with 'data make --out FOLDER'"
             )
         if (path / FILE_NAME).is_file():
             return _parse(path / FILE_NAME)
@@ -123,10 +123,9 @@ class _OnlyOnce(yaml.SafeLoader):
 def _parse(path: Path) -> Description:
     try:
         content = yaml.load(path.read_text(), _OnlyOnce)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+    except (ValueError, yaml.YAMLError) as error:
         raise UserError(
-            f"{path}: cannot be read as YAML ({reason}); "
+            f"{path}: cannot be read as YAML ({reason_of(error)}); "
             "put what holds * or # in quotes"
         ) from error
     needed, known = (

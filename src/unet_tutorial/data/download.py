@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from unet_tutorial.data.description import read_description
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import UserError, reason_of
 from unet_tutorial.files import locked, whole_file, whole_folder
 
 KAGGLE_NAME = "kumaresanmanickavelu/lyft-udacity-challenge"
@@ -101,7 +101,7 @@ def _download(archive: Path) -> None:
         credentials = get_kaggle_credentials()
     except (ValueError, OSError) as error:
         raise UserError(
-            f"the Kaggle credentials cannot be read ({_in_a_line(error)}); mend or "
+            f"the Kaggle credentials cannot be read ({reason_of(error)}); correct or "
             "remove kaggle.json, or set KAGGLE_API_TOKEN"
         ) from error
     if credentials is None:
@@ -137,7 +137,7 @@ def _download(archive: Path) -> None:
         ) from error
     except (requests.RequestException, OSError) as error:
         raise UserError(
-            f"{archive}: the download stopped ({_in_a_line(error)}); call again to go "
+            f"{archive}: the download stopped ({reason_of(error)}); call again to go "
             f"on, or download {KAGGLE_NAME} yourself and name the file with --archive"
         ) from error
 
@@ -152,7 +152,7 @@ def _digest(archive: Path, watch: Watch) -> str:
                 done += len(chunk)
                 watch(done // MB, total // MB, "comparing, MB")
     except OSError as error:
-        raise UserError(f"{archive}: cannot be read ({_in_a_line(error)})") from error
+        raise UserError(f"{archive}: cannot be read ({reason_of(error)})") from error
     return digest.hexdigest()
 
 
@@ -163,7 +163,7 @@ def _compare(registry: Path, digest: str, archive: Path) -> None:
         known = registry.read_text().strip()
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{registry}: cannot be read ({_in_a_line(error)}); move it away"
+            f"{registry}: cannot be read ({reason_of(error)}); move it away"
         ) from error
     if known != _entry(digest):
         raise UserError(
@@ -207,7 +207,7 @@ def _extract(archive: Path, temporary: Path, out: Path, watch: Watch) -> None:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(
-            f"{archive}: is broken ({_in_a_line(error)}); delete it and fetch it again"
+            f"{archive}: is broken ({reason_of(error)}); delete it and fetch it again"
         ) from error
 
 
@@ -242,7 +242,3 @@ def _check_space(folder: Path, needed: int) -> None:
             f"{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are "
             "free; free some space or choose another place"
         )
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

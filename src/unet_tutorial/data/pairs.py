@@ -5,7 +5,8 @@ import hashlib
 import os
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
         if twice := files & taken:
             raise UserError(
                 f"{described}: two lines take {folder.images / min(twice)[1]}; a "
-                "picture belongs to one part: mend their 'names'"
+                "picture belongs to one part: correct their 'names'"
             )
         taken |= files
         faults += [
@@ -183,6 +184,23 @@ def _stored_as(image: Image.Image) -> str:
     return str(tiles[0][-1]) if image.format == "PNG" and tiles else ""
 
 
+@contextmanager
+def _decoding(path: Path) -> Iterator[Image.Image]:
+    """Open a picture, and tell in one line why it cannot be read or decoded."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except UNDECODABLE as error:
+        # With a number it is the file that fails; what is no picture gives none.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise UserError(
+                f"{path}: cannot be read ({error.strerror}); it must be a picture file"
+            ) from error
+        raise UserError(
+            f"{path}: cannot be decoded ({error}); replace or remove it"
+        ) from error
+
+
 def read_image(path: Path, upright: bool = False) -> np.ndarray:
     """Decode a picture: [H, W, 3] uint8.
 
@@ -194,27 +212,20 @@ def read_image(path: Path, upright: bool = False) -> np.ndarray:
         UserError: if it cannot be decoded or is not of 8 bits, or is to be turned and
             was not to be taken ``upright``: its mask would not be turned with it.
     """
-    try:
-        with Image.open(path) as image:
-            # Conversion would cut off what is above 255, or the lower half.
-            if image.mode[0] in "IF" or ";16" in _stored_as(image):
-                raise UserError(
-                    f"{path}: mode {image.mode} is not of 8 bits; convert it"
-                )
-            # Not by Pillow's own exif_transpose, which writes all notes anew and fails
-            # where one of them is odd.
-            turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-            if turn is not None and not upright:
-                raise UserError(
-                    f"{path}: notes that it is to be turned, which its mask does not; "
-                    "save it upright, without the note"
-                )
-            picture = image if turn is None else image.transpose(turn)
-            return np.asarray(picture.convert("RGB"))
-    except UNDECODABLE as error:
-        raise UserError(
-            f"{path}: cannot be decoded ({error}); replace or remove it"
-        ) from error
+    with _decoding(path) as image:
+        # Conversion would cut off what is above 255, or the lower half.
+        if image.mode[0] in "IF" or ";16" in _stored_as(image):
+            raise UserError(f"{path}: mode {image.mode} is not of 8 bits; convert it")
+        # Not by Pillow's own exif_transpose, which writes all notes anew and fails
+        # where one of them is odd.
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        if turn is not None and not upright:
+            raise UserError(
+                f"{path}: has an EXIF orientation, which its mask does not follow; "
+                "save it upright, without that tag"
+            )
+        picture = image if turn is None else image.transpose(turn)
+        return np.asarray(picture.convert("RGB"))
 
 
 def read_mask(path: Path, classes: Classes = LYFT) -> np.ndarray:
@@ -227,25 +238,21 @@ def read_mask(path: Path, classes: Classes = LYFT) -> np.ndarray:
         UserError: if it cannot be decoded, is not of 8 bits, holds colours instead of
             ids, or has ids out of range.
     """
-    try:
-        with Image.open(path) as image:
-            of_8_bits = image.mode == "P" or ";" not in _stored_as(image)
-            if image.mode not in ("RGB", "RGBA", "P", "L") or not of_8_bits:
-                raise UserError(
-                    f"{path}: mode {image.mode} is no mask of 8 bits; convert it"
-                )
-            mask = np.asarray(image)
-    except UNDECODABLE as error:
-        raise UserError(
-            f"{path}: cannot be decoded ({error}); replace or remove it"
-        ) from error
-    others = mask[..., 1:3] if mask.ndim == 3 else np.zeros(1)
-    mask = mask[..., 0] if mask.ndim == 3 else mask
-    if others.any() and (others != mask[..., None]).any():
-        raise UserError(
-            f"{path}: its green or blue channel is not empty; a mask holds class ids "
-            "in its red channel, not colours: convert it"
-        )
+    with _decoding(path) as image:
+        of_8_bits = image.mode == "P" or ";" not in _stored_as(image)
+        if image.mode not in ("RGB", "RGBA", "P", "L") or not of_8_bits:
+            raise UserError(
+                f"{path}: mode {image.mode} is no mask of 8 bits; convert it"
+            )
+        mask = np.asarray(image)
+    if mask.ndim == 3:
+        mask, others = mask[..., 0], mask[..., 1:3]
+        # A grey picture saved as RGB repeats the id in all three channels.
+        if others.any() and (others != mask[..., None]).any():
+            raise UserError(
+                f"{path}: its green or blue channel is not empty; a mask holds class "
+                "ids in its red channel, not colours: convert it"
+            )
     strange = [
         class_id
         for class_id in np.unique(mask).tolist()
@@ -310,6 +317,9 @@ def check_pairs(
     Args:
         data: a folder or a description.
         on_pair: called with the number of pairs done and their total, after each.
+
+    Raises:
+        UserError: as :func:`match_pairs`.
     """
     description = read_description(data)
     classes = description.classes

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from segmentation_models_pytorch.encoders import encoders
 from torch import Tensor, nn
 
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import UserError, reason_of
 from unet_tutorial.models.padding import pad_and_crop
 
 # How long to wait for the host of the weights: a reader without a network should
@@ -84,7 +84,7 @@ def load_encoder_weights(model: ResNet34UNet, weights: str) -> str:
     except (SafetensorError, RuntimeError, OSError) as error:
         raise UserError(
             f"encoder weights {path}: not the weights of a ResNet34 encoder "
-            f"({str(error).splitlines()[0]}); give another file or 'none'"
+            f"({reason_of(error)}); give another file or 'none'"
         ) from error
     return "imagenet" if weights == "imagenet" else path.name
 
