@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -762,7 +761,9 @@ def test_a_gpu_that_nothing_has_used_yet_is_no_hindrance(
     def stop(frames: Frames, device: torch.device) -> None:
         raise Stopped
 
-    fabric = SimpleNamespace(device=torch.device("cuda", 0))
+    fabric = training.make_fabric("32-true")
+    on_gpu = property(lambda self: torch.device("cuda", 0))
+    monkeypatch.setattr(type(fabric), "device", on_gpu)
     monkeypatch.setattr(training, "make_fabric", lambda precision: fabric)
     monkeypatch.setattr(Frames, "on", stop)
     with pytest.raises(Stopped):  # and nothing earlier
