@@ -91,10 +91,10 @@ class Street:
         return self.bend * wave, self.slope * wave
 
 
-def paint(rng, name: str) -> Colour:
+def paint(rng, name: str, vary: float = 0.1) -> Colour:
     """One of the palette's colours of a name, a little lighter or darker."""
     colour = PALETTE["colours"][name][rng.integers(len(PALETTE["colours"][name]))]
-    shift = 1 + rng.normal(0, 0.1) + rng.normal(0, 0.1 / 3, 3)
+    shift = 1 + rng.normal(0, vary) + rng.normal(0, vary / 3, 3)
     return tuple(np.clip(np.array(colour) * shift, 0.01, 1).tolist())
 
 
