@@ -21,7 +21,8 @@ from unet_tutorial.book.publishing import (
 )
 from unet_tutorial.cli import app
 from unet_tutorial.errors import UserError
-from unet_tutorial.files import digest_files
+from unet_tutorial.files import digest_files, read_json, write_json
+from unet_tutorial.town.drive import DESCRIPTION, make_town
 
 ROOT = Path(__file__).parents[1]
 
@@ -303,6 +304,21 @@ def test_the_published_page_is_that_of_the_source(notebook) -> None:
     assert bool(origin["data_digest"]) is ("data_dir" in notebook.parameters)
     for known in ("data", "device", "date", "commit", "command"):
         assert origin[known]
+
+
+def test_what_is_published_is_of_the_town_as_it_is_rendered_now(tmp_path: Path) -> None:
+    """After a change of its generator all pages are to be executed anew."""
+    origin = read_json(BOOK / "results/07_scratch.json")["provenance"]
+    profile = yaml.safe_load(
+        (ROOT / f"notebooks/profiles/{origin['profile']}.yaml").read_text()
+    )
+    if origin["data"] != Path(profile["data_dir"]).name:
+        pytest.skip("it is of another data set")
+    make_town(tmp_path, 1, (16, 16), profile["scene_seed"])
+    height, width = profile["scene_size"]
+    changed = {"count": profile["num_scenes"], "height": height, "width": width}
+    write_json(tmp_path / DESCRIPTION, read_json(tmp_path / DESCRIPTION) | changed)
+    assert digest_files([tmp_path / DESCRIPTION]) == origin["data_digest"]
 
 
 def test_what_is_published_is_small() -> None:
