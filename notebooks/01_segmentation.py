@@ -87,9 +87,11 @@ figure = plots.plot_grid(
 # **Instance segmentation** finds the countable things and keeps them apart. It
 # is silent about the rest: road, sky and ground are black in the third panel.
 #
-# **Panoptic segmentation** gives every pixel a class and every countable thing a
-# number of its own {cite}`kirillov2019`. Things that one can count are called
-# *things*; road, sky and grass are *stuff*.
+# **Panoptic segmentation** gives every pixel a class and every countable thing a number of its own
+# {cite}`kirillov2019`. What one can count is called a *thing*; road, sky and grass are *stuff*.
+# Which classes are things is a choice of the data set: here houses, trees and pieces of wall have
+# numbers, too, in Cityscapes only people and vehicles. *None* in the legend is what has no class,
+# such as sky and bare ground.
 #
 # The same in numbers, for the vehicles of this scene:
 

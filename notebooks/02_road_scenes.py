@@ -38,7 +38,7 @@ size = [96, 128]  # height and width at which the second baseline sees the pictu
 # 1. **Collect** pictures and label every pixel. Here the labels come from the
 #    generator, in the real data from the simulator CARLA.
 # 2. **Split** them: a part to learn from, a part to choose by, a part to be
-#    judged on once.
+#    judged on, by which nothing is chosen.
 # 3. **Choose a model** that maps a picture to a class per pixel.
 # 4. **Choose a loss**, a number that says how wrong an answer is.
 # 5. **Train**: change the model's weights to make the loss smaller.
@@ -90,7 +90,12 @@ most_frequent.shape
 #
 # - **Pixel accuracy** is the share of pixels with the right class.
 # - **IoU** of a class is the overlap of answer and truth divided by their union.
-# - **mIoU** is the mean IoU of all classes that occur.
+# - **mIoU** is the mean IoU of all classes that occur. *None*, which is what has no class, such as
+#   sky and bare ground, counts as one of them here; many data sets leave such pixels out, and their
+#   mIoU does not compare.
+#
+# The counts are those of all test pictures together. Scores averaged over pictures would be other
+# numbers.
 #
 # How good is a model that never looks?
 

@@ -101,10 +101,9 @@ a, b, c, d = (read_pair(pair) for pair in pairs[: 4 * step : step])
 figure = plots.plot_grid([[*a, *b], [*c, *d]], ["picture", "mask"] * 2)
 
 # %% [markdown]
-# They cover few pixels, and some pictures lack one or the other. The black shape at the
-# bottom is the hood of the camera's own car. It belongs to
-# *Vehicles*, in the real data as well. What has no class, such as the sky and
-# bare ground, is *None*.
+# Small classes cover few pixels, and some pictures lack one or the other. The black shape at the
+# bottom is the hood of the camera's own car. It belongs to *Vehicles*, in the real data as well.
+# What has no class, such as the sky and bare ground, is *None*.
 
 # %% [markdown]
 # ## Balance of the classes
@@ -167,12 +166,9 @@ pd.DataFrame(
 #
 # ## What a shuffle hides
 #
-# How much does it matter? The generator can also drive: here it renders two streets as
-# the real set was recorded, frame after frame, with five folders a little offset. If the drives
-# hold too few blocks for three parts, their frames are cut in three by their sorted names
-# instead; training frames next to another part are left out either way. Look at a test frame
-# and at the training frame that is most like it, for a shuffle and for the library's split, *in
-# blocks*.
+# How much does it matter? The generator can also drive: here it renders two streets as the real set
+# was recorded, frame after frame, with five folders a little offset. Look at a test frame and at
+# the training frame that is most like it, for a shuffle and for the library's split, *in blocks*.
 
 # %% mystnb={"image": {"alt": "Three pictures of rendered streets. The first two are nearly the same, cars, houses and trees in the same places; the third shows a street from another place, with other things in view."}, "figure": {"caption": "A test frame of two drives that were rendered for this page; the training frame most like it if frames are shuffled; and if neighbours stay in one part (*in blocks*, the library's split).", "name": "fig-neighbours"}}
 import random
@@ -204,11 +200,10 @@ figure = plots.plot_grid(
 )
 
 # %% [markdown]
-# With the shuffle the network has all but seen the test frame. Now the U-Net of
-# {doc}`04_unet` is trained twice, on as many pairs, once for each split, and judged on
-# the test part of that split and on streets that neither has seen. {doc}`06_training`
-# explains `fit`; `describe` only lays links to the pairs of a split into a folder. How
-# far apart do the two columns lie?
+# With the shuffle the network has all but seen the test frame. Now the U-Net of {doc}`04_unet` is
+# trained twice, once for each split, on equally many pairs, and judged on the test part of that
+# split and on streets that neither has seen. {doc}`06_training` explains `fit`; `describe` only
+# lays links to the pairs of a split into a folder. How far apart do the two columns lie?
 
 # %%
 import shutil
@@ -282,21 +277,20 @@ save_results(
 )
 
 # %% [markdown]
-# The shuffled split promises an mIoU of {result}`03_data.flattery.shuffled.own:.3f`;
-# on new streets the same network has {result}`03_data.flattery.shuffled.new:.3f`. The
-# split that keeps neighbours in one part promises
-# {result}`03_data.flattery.blocks.own:.3f`, with
-# {result}`03_data.flattery.blocks.new:.3f` on new streets. A split alone cannot make a test
-# honest: where a set holds few streets, as here two, the test frames show a street that training
-# has seen, in the same light. What the shuffle adds to that is the distance between the two, as
-# far as one run of each and two different test parts can tell. An honest test has streets of its
-# own.
+# The shuffled split promises an mIoU of {result}`03_data.flattery.shuffled.own:.3f`; on new streets
+# the same network has {result}`03_data.flattery.shuffled.new:.3f`. The split that keeps neighbours
+# in one part promises {result}`03_data.flattery.blocks.own:.3f`, with
+# {result}`03_data.flattery.blocks.new:.3f` on new streets. A split alone cannot make a test honest:
+# where a set holds few streets, as here two, the test frames show a street that training has seen,
+# in the same light. What the shuffle adds to that is the difference between the two scores on the
+# splits' own test parts. One run of each, on two different test parts, measures it roughly. An
+# honest test has streets of its own.
 #
 # ## Summary
 #
 # - A pair is a picture and a mask of the same size; a mask holds class ids.
-# - Masks are resized to the nearest pixel, never averaged, and around the same points as the
-#   pictures ({doc}`14_resolution` shows what it costs otherwise).
+# - Masks are resized to the nearest pixel, never averaged. ({doc}`14_resolution` shows a trap that
+#   remains: a mask may come out shifted against its picture.)
 # - The classes are far from balanced.
 # - The split keeps neighbours in one part. A shuffle of frames flatters, and so does a test
 #   on streets that training has seen.
@@ -328,12 +322,11 @@ print(
 )
 
 # %% [markdown]
-# They differ along the edges. A mean of two ids may be a third: between *None* (0) and
-# *Sidewalks* (8), say, averaging answers *Buildings* (1), *Pedestrians* (4) or *Roads* (7),
-# as an eighth, a half or seven eighths of the weight falls on pavement (near pixels weigh more
-# than far ones). Only between
-# neighbours such as *Roads* (7) and *Sidewalks* (8) is it one of the two, by chance. The
-# nearest pixel only ever answers what is there.
+# They differ along the edges. A mean of two ids may be a third: between *None* (0) and *Sidewalks*
+# (8), say, averaging answers *Buildings* (1), *Pedestrians* (4) or *Roads* (7), as an eighth, a
+# half or seven eighths of the weight falls on pavement (near pixels weigh more than far ones). Only
+# where the two ids follow each other, as *Roads* (7) and *Sidewalks* (8) do, is it always one of
+# the two, since no id lies between. The nearest pixel only ever answers what is there.
 #
 # ```{solution-end}
 # ```

@@ -65,14 +65,14 @@ image.shape
 # :pyobject: DoubleConv
 # ```
 #
-# Batch normalisation {cite}`ioffe2015` stands between convolution and ReLU. In
-# training it shifts and scales each channel to mean 0 and variance 1 over the batch,
-# and then to a mean and a spread of its own that are learnt; afterwards it uses
-# averages that it collected in training. The paper of the U-Net has none, and the
-# report does not mention any.
+# Batch normalisation {cite}`ioffe2015` stands between convolution and ReLU. In training it shifts
+# and scales each channel to mean 0 and variance 1 over the batch, and then to a mean and a spread
+# of its own that are learnt; once training is over, it uses averages that it collected meanwhile.
+# The paper of the U-Net has none, and the report does not mention any. Nor does the paper pad its
+# convolutions: its answers are smaller than its pictures, and its skips are cropped.
 #
-# `Down` keeps the block's output as the skip and halves it by 2x2 max pooling. What
-# are the two shapes?
+# `Down` hands the block's output on twice: as it is, as the skip, and halved by 2x2 max pooling, to
+# the next block. What are the two shapes?
 #
 # ```{literalinclude} ../src/unet_tutorial/models/unet.py
 # :pyobject: Down
@@ -86,7 +86,8 @@ print("down ", list(features.shape))
 # %% [markdown]
 # The skip has the full size; what goes down has half of it. Half the height and
 # half the width are a quarter of the positions, so the next block can afford twice
-# the channels.
+# the channels. Pooling has no weights and saves none, though the report says so: it saves
+# multiplications.
 
 # %% [markdown]
 # ## The bridge
@@ -107,8 +108,9 @@ print(f"a position of the bridge sees {view} x {view} pixels")
 
 # %% [markdown]
 # This is the *receptive field* of the bridge. Compare it with the {result}`04_unet.height` rows of
-# the pictures that this build trains on. The decoder widens it a little; what lies outside the
-# field of the whole network cannot help to tell road from pavement.
+# the pictures that this build trains on. Where it is larger, as in the published run, a position in
+# the middle can use the whole picture. Where it is smaller, what lies outside cannot help to tell
+# road from pavement. The decoder widens it by some positions of the bridge more ({ref}`ex-unet-2`).
 
 # %% [markdown]
 # ## The decoder and the skip connections

@@ -63,6 +63,9 @@ print(f"Dice {dice:.3f}, IoU {dice / (2 - dice):.3f}")
 #   \frac{2 \sum_i p_{ic}\, y_{ic}}{\sum_i p_{ic} + \sum_i y_{ic}}
 # $$
 #
+# The paper squares $p$ and $y$ in the denominator and has one class only. The plain sums here follow
+# the definition above, and are as common: segmentation-models-pytorch has them, too.
+#
 # The sums run over all pixels $i$ of the whole batch, $y_{ic}$ is 1 where the
 # mask says class $c$. The loss is one minus the mean over the classes that occur
 # in the batch:
@@ -104,10 +107,10 @@ print(f"uniform guess  {loss_function(uniform, mask):.3f}")
 # %% [markdown]
 # ## Why not simply count pixels
 #
-# The cross-entropy, the most common loss, adds up over pixels. A class that
-# covers a thousandth of them has a thousandth of the say in the loss. In the Dice loss every
-# class that occurs has the same say, however small it is. Here is a picture with
-# a sign of 4 pixels that the answer misses entirely:
+# The cross-entropy, the most common loss, is the mean over all pixels of minus the logarithm of the
+# true class's probability. A class that covers a thousandth of the pixels has a thousandth of the
+# weight in that mean. In the Dice loss every class that occurs has the same weight, however small
+# it is. Here is a picture with a sign of 4 pixels that the answer misses entirely:
 
 # %%
 street = torch.zeros(1, 64, 64, dtype=torch.long)
@@ -119,14 +122,18 @@ print(f"Dice loss     {loss_function(blind, street):.3f}")
 # %% [markdown]
 # The cross-entropy is close to 0 and content. The Dice loss is about one half:
 # one of the two classes is lost.
+#
+# That is the value of the loss. What moves the weights is its gradient, and {ref}`ex-dice-2` shows
+# that it fades once the network is certain of a wrong answer. So a rare class may still be missed,
+# as in {doc}`07_scratch`.
 
 # %% [markdown]
 # ## A softmax taken twice
 #
-# `DiceLoss` expects logits and applies the softmax itself. If the network ends in
-# a softmax as well, the loss sees probabilities where it expects logits. These lie
-# between 0 and 1, and the second softmax makes them nearly equal. What does a
-# perfect answer score now?
+# `DiceLoss` expects logits and applies the softmax itself. If the network ends in a softmax as
+# well, the loss sees probabilities where it expects logits. These lie between 0 and 1, and after
+# the second softmax no class can be more than $e$ times as likely as another, so that the many
+# wrong classes together outweigh the right one. What does a perfect answer score now?
 
 # %%
 twice = loss_function(perfect.softmax(dim=1), mask)
@@ -183,7 +190,8 @@ figure = plots.plot_curve(
 #
 # - Dice compares an overlap with the sizes of two sets; the soft version can be
 #   learnt from.
-# - Every class that occurs has the same say.
+# - Every class that occurs weighs the same in the value. That is not the same gradient: a class
+#   that the network is certain never to answer gets almost none.
 # - The loss expects logits. A perfect answer must score 0.
 #
 # ## Exercises
@@ -247,9 +255,11 @@ for sure in (1.0, 5.0, 10.0):
 # The sign covers a thousandth of the picture. Up to a logit between 6 and 7, where the network is
 # all but certain, the Dice loss turns a larger part of its push to these four pixels than the
 # cross-entropy, since it divides by the size of the class and not by that of the picture. Both
-# parts grow with certainty. In the cross-entropy the other pixels are right already and push
-# less and less. In the Dice loss all pixels push less and the four the least so: the class
-# shrinks in the answer, and each of its pixels counts the more.
+# parts grow with certainty. In the cross-entropy the other pixels are right already and push less
+# and less. In the Dice loss, too, the other pixels push less and less. The push of the four first
+# grows a little, since the class shrinks in the answer and each of its pixels counts the more, and
+# fades only where the network is all but certain. The other pixels push the sign's logit down and
+# the four push it up: that is why the part matters.
 #
 # The part is not the size. The cross-entropy pushes the harder the surer the network is of a
 # wrong answer. The Dice loss is built on probabilities, and where the softmax is as good as 0

@@ -48,7 +48,11 @@ seed = 0  # decides weights and order
 # gradient and of the gradient's square. `zero_grad` forgets the gradient of the step
 # before; torch would add to it otherwise.
 #
-# The pictures are shown as they are, in another order in each epoch. They could also be changed
+# Before a picture is shown, its bytes are scaled to 0 to 1; from each channel a mean is subtracted,
+# and the rest is divided by a standard deviation. Both are those of ImageNet, which pretrained
+# encoders expect.
+#
+# Otherwise the pictures are shown as they are, in another order in each epoch. They could also be changed
 # at random each time, mirrored for example, masks included, so that the network seldom sees the
 # same twice. Such changes are called *augmentation*. The report mentions none; what mirroring
 # gives and takes is a question of {doc}`12_questions`.
@@ -93,8 +97,10 @@ run = fit(
 )
 
 # %% [markdown]
-# If there are several epochs, a falling validation loss says that the network learns
-# something that holds for pictures it was not trained on. The run left these files:
+# If there are several epochs, a falling validation loss says that the network learns something that
+# holds for pictures it was not trained on. In early epochs it may lie below the training loss. That
+# one is a mean over the whole epoch, while the network still improves; the validation loss is
+# measured when the epoch is over. The run left these files:
 
 # %%
 sorted(path.name for path in run.folder.iterdir())
@@ -214,12 +220,13 @@ save_results(
 
 # %% [markdown]
 # Two processes train on {result}`06_training.scaling.two:.1f` images a second, one on
-# {result}`06_training.scaling.one:.1f`: {result}`06_training.scaling.gain:.2f` times as many.
-# It is not twice as many: the two must exchange gradients, work on half batches, and share
-# the machine's memory. If the manifest above is of the same network and size, on a CPU, hold both
-# against its `images_per_second`, where a single process has all threads of the machine; all
-# three count the time of validation, too. On one CPU a single process is the simpler way, and
-# several are for several GPUs or machines. {doc}`17_reproduce` has the calls.
+# {result}`06_training.scaling.one:.1f`: {result}`06_training.scaling.gain:.2f` times as many. It is
+# not twice as many: the two must exchange gradients, work on half batches, and share the machine's
+# memory. The manifest above gives `images_per_second` for a single process that has all threads of
+# the machine; all three count the time of validation, too. In the published run, of the same
+# network and size on a CPU, that is more than the two processes reach: on one CPU a single process
+# is simpler and no slower. Several are for several GPUs or machines. {doc}`17_reproduce` has the
+# calls.
 #
 # ## Summary
 #

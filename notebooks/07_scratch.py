@@ -30,8 +30,10 @@ seed = 0  # decides weights and order
 # %% [markdown]
 # ## Training
 #
-# Loss and optimizer are the report's: Dice, and Adam at 0.0005. The report does not
-# say how wide its network is, nor whether it has batch normalisation.
+# Loss and optimizer are the report's by name: Dice, and Adam at 0.0005. How it computed its Dice
+# loss it does not say ({doc}`10_plateau`); ours applies one softmax and averages over the classes
+# that occur. Nor does it say how wide its network is, how many pictures a step has, or whether
+# there is batch normalisation.
 
 # %%
 from pathlib import Path
@@ -82,8 +84,11 @@ figure = plots.plot_losses({"from scratch": run.history})
 # %% [markdown]
 # ## Scores on the test pictures
 #
-# The network answers at the size it was trained at; its logits are then enlarged
-# to the size of the picture, and the answer is compared with the mask there.
+# The network answers at the size it was trained at; its logits are then enlarged to the size of the
+# picture, and the answer is compared with the mask there. The validation mIoU of the curves was
+# measured at the reduced size, so that the two do not compare. Size alone costs something: the true
+# mask itself, reduced to {result}`14_resolution.usual` and enlarged again, has an mIoU of
+# {result}`14_resolution.oracle.usual middle:.3f` ({doc}`14_resolution`).
 
 # %%
 import pandas as pd
@@ -130,11 +135,12 @@ figure = plots.plot_grid(rows, ["picture", "mask", "prediction"])
 #
 # ## Where it is unsure
 #
-# The softmax of the logits gives each class a probability. The largest of them
-# says how sure the network is of its answer. Is it unsure where it is wrong? The picture
-# is the first one above.
+# The softmax of the logits gives each class a probability. The largest of them says how sure the
+# network is of its answer. Is it unsure where it is wrong? The picture is the first one above; in
+# the published run it is one of the worst of the test part ({doc}`09_comparison`), so that there is
+# much to see.
 
-# %% mystnb={"image": {"alt": "Two maps for one test picture: the probability of the answered class at each pixel, and the pixels that were answered wrongly."}, "figure": {"caption": "The probability of the answered class, and where the answer is wrong.", "name": "fig-scratch-confidence"}}
+# %% mystnb={"image": {"alt": "Two maps for one test picture: the probability of the answered class at each pixel, and the pixels that were answered wrongly."}, "figure": {"caption": "The probability of the answered class (yellow is sure, dark is unsure), and where the answer is wrong (yellow) or right (dark).", "name": "fig-scratch-confidence"}}
 image, mask = read_pair(test[0])
 confidence, answer = predictor.probabilities(image).max(dim=0)
 figure = plots.plot_heat(

@@ -58,11 +58,11 @@ seed = 0  # decides the pictures, weights and order
 # several lines, a picture belongs to at most one, and what no line takes is left out. A drive that
 # is kept back as a whole says more about new streets than a stretch of each drive.
 #
-# Without `part` the pairs are split by their names. The last number in a name is taken to count
-# the frames of a drive, so that neighbours stay together; names without a number are dealt out one
-# by one. Pictures that have nothing to do with each other, but are numbered one after the other,
-# count as a drive, too, and some of them are left out between the parts. To use them all, give
-# them names without numbers, or name the parts yourself.
+# Without `part` the pairs are split by their names. The last number in a name is taken to count the
+# frames of a drive, so that neighbours stay together; names without a number are dealt out one by
+# one. Unrelated pictures with running numbers are taken for a drive as well, and some are left out
+# between the parts. To use all of them, give them names without numbers, or name the parts
+# yourself.
 #
 # Photographs are mostly JPEG files, and a phone notes beside the pixels which way is up. Save
 # them upright and as PNG before you label them; with Pillow that is
@@ -174,10 +174,9 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2, classes)
 # a few pixels wide. {doc}`14_resolution` tells what a size costs, and what it costs to learn from
 # parts of large pictures, by `--crop`, in place of smaller ones.
 #
-# If left and right
-# are alike in yours, try `--augment mirror`: pictures are then mirrored at random whenever they
-# are shown, so that few of them go further. {doc}`15_photographs` does so, and has a recipe for
-# photographs; {doc}`12_questions` shows what it can cost.
+# If left and right are alike in yours, try `--augment mirror`: pictures are then mirrored at random
+# whenever they are shown, so that a small set goes further. {doc}`15_photographs` does so, and has
+# a recipe for photographs; {doc}`12_questions` shows what it can cost.
 #
 # Here we take fewer epochs and a rate of 0.002; on the command line these are `--epochs` and
 # `--learning-rate`. Which class is found best?
@@ -240,7 +239,7 @@ figure = plots.plot_grid([worst], ["picture", "mask", "prediction"], classes)
 #
 # ## Summary
 #
-# - Two folders with the same names, and a description: that is all the library asks.
+# - Two folders whose files have the same names, and a description: that is all the library asks.
 # - Check, look, and only then train.
 # - The split goes by names: number the frames of a drive one after the other, and give
 #   each drive a name of its own.
@@ -298,11 +297,12 @@ ground = np.mean([(m == 0).mean() for _, m in tests])
 print(f"always ground: {ground:.1%}")
 
 # %% [markdown]
-# If the second number is far below the first, the network relied on bright shapes on
-# dark ground; if it is below the third as well, the network does worse than an answer that
-# never looks, for it takes the bright ground for a shape. Nothing in the training pictures
-# told it otherwise: what never varies in training may be used, and will be missed in other
-# pictures.
+# Both. Discs and squares have the same range of colours, so whoever tells them apart has learned
+# outlines. What is a shape at all it may read from brightness: if the second number is far below
+# the first, the network relied on bright shapes on dark ground; if it is below the third as well,
+# the network does worse than an answer that never looks, for it takes the bright ground for a
+# shape. Nothing in the training pictures told it otherwise: what never varies in training may be
+# used, and will be missed in other pictures.
 #
 # ```{solution-end}
 # ```

@@ -61,7 +61,8 @@ class DiceLoss(nn.Module):
     once more, so that even a perfect answer scores badly. Classes that do not
     occur in the batch are left out of the mean.
 
-    F. Milletari, N. Navab, S.-A. Ahmadi: V-Net, 2016, https://arxiv.org/abs/1606.04797.
+    F. Milletari, N. Navab, S.-A. Ahmadi: V-Net, 2016, https://arxiv.org/abs/1606.04797,
+    which squares probabilities and mask below the line and has one class.
 
     Args:
         ignore_index: pixels of the mask with this id are left out.
@@ -134,7 +135,7 @@ class CrossEntropy(nn.Module):
 class BothLosses(nn.Module):
     """The sum of Dice loss and cross-entropy: overlap, and every single pixel.
 
-    F. Isensee and others: nnU-Net, 2021, https://arxiv.org/abs/1809.10486.
+    F. Isensee and others: nnU-Net, 2021, https://arxiv.org/abs/1904.08128.
     """
 
     def __init__(self, dice: DiceLoss, cross_entropy: CrossEntropy) -> None:
