@@ -159,19 +159,21 @@ figure = plots.plot_grid(
 # {result}`15_photographs.batch` pictures: there are so few in all that larger ones would leave few
 # steps.
 #
-# | recipe | pictures | learning rate | loss |
+# | recipe | pictures | rate | loss |
 # | --- | --- | --- | --- |
-# | the report's | as they are | the report's, constant | Dice |
-# | mirrored | mirrored at random | the report's, constant | Dice |
-# | cosine | mirrored at random | rises to twice, falls to 0 | Dice |
-# | augmented in full | all of the augmentation | rises to twice, falls to 0 | Dice |
-# | Dice and cross-entropy | mirrored at random | rises to twice, falls to 0 | their sum |
-# | the same, weighted | mirrored at random | rises to twice, falls to 0 | their sum, rare classes weighed more |
+# | the report's | as they are | constant | Dice |
+# | mirrored | mirrored | constant | Dice |
+# | cosine | mirrored | cosine | Dice |
+# | augmented in full | augmented | cosine | Dice |
+# | Dice and cross-entropy | mirrored | cosine | both |
+# | the same, weighted | mirrored | cosine | both, weighted |
 #
-# *Cosine* changes two things that belong together. The rate rises in the first twentieth of the
-# steps to twice the report's, and then falls to 0 along a cosine, so that no late step throws the
-# network back. Each of the others changes one thing of the row that it is built on. Which ends
-# highest?
+# *Mirrored* is half of the pictures, drawn anew each time; *augmented* is all that the code above
+# does; *weighted* has the weights for rare classes in the cross-entropy. The constant learning rate
+# is the report's. *Cosine* changes two things that belong together: the rate rises in the first
+# twentieth of the steps to twice the report's, and then falls to 0 along a cosine, so that no late
+# step throws the network back. Each of the others changes one thing of the row that it is built on.
+# Which ends highest?
 
 # %%
 from dataclasses import replace
