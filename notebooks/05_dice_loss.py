@@ -236,7 +236,7 @@ print(f"largest difference {difference.abs().max():.1e}")
 # ```
 
 # %%
-for sure in (1.0, 5.0, 10.0):
+for sure in (1.0, 3.0, 5.0, 7.0, 10.0):
     logits = torch.stack([torch.full((1, 64, 64), sure), torch.zeros(1, 64, 64)], dim=1)
     for name, function in (
         ("cross-entropy", functional.cross_entropy),
