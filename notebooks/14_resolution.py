@@ -262,7 +262,8 @@ figure = plots.plot_per_class(per_class)
 # Parts lack the whole picture: what surrounds a thing, where in the picture it stands (many parts
 # show no hood), and pixels in each step. And in the published runs a part has fewer rows than the
 # field of the network ({doc}`04_unet`): in training every logit sees padding beside the part, on
-# whole pictures those in the middle do not. These runs cannot tell the four apart.
+# whole pictures those in the middle do not. Both parts of a step, moreover, were cut at the same
+# place there; a run that is made now draws a place for each. These runs cannot tell the five apart.
 #
 # A larger picture has its price for the network, too. The field that a logit depends on
 # ({doc}`04_unet`) stays as it is, and covers less of the street the more pixels that has. One
