@@ -663,9 +663,9 @@ def notebooks(
 
     with _told_if_missing():
         from unet_tutorial.book import runner
-        from unet_tutorial.book.notebooks import find_notebooks
+        from unet_tutorial.book.notebooks import find_paths
 
-    find_notebooks(Path("notebooks"))  # before anything is made in another's folder
+    find_paths(Path("notebooks"))  # before anything is made in another's folder
     table = Table(title=f"notebooks, profile {profile}", title_justify="left")
     table.add_column("notebook")
     table.add_column("seconds", justify="right")

@@ -107,6 +107,20 @@ def _read_parameter(statement: ast.stmt) -> tuple[str, Any]:
     raise ValueError(f"'{ast.unparse(statement)}'")
 
 
+def find_paths(folder: Path) -> list[Path]:
+    """The files of all text notebooks of a folder, in the order of their numbers.
+
+    Raises:
+        UserError: if there are none.
+    """
+    paths = sorted(folder.glob("[0-9]*.py"))
+    if not paths:
+        raise UserError(
+            f"{folder}: holds no notebooks; call this in the project's folder"
+        )
+    return paths
+
+
 def find_notebooks(folder: Path) -> list[Notebook]:
     """All text notebooks of a folder, in the order of their numbers.
 
@@ -114,11 +128,7 @@ def find_notebooks(folder: Path) -> list[Notebook]:
         UserError: if there are none, or one needs a notebook that does not come
             before it, or that may be left out.
     """
-    notebooks = [read_notebook(path) for path in sorted(folder.glob("[0-9]*.py"))]
-    if not notebooks:
-        raise UserError(
-            f"{folder}: holds no notebooks; call this in the project's folder"
-        )
+    notebooks = [read_notebook(path) for path in find_paths(folder)]
     before: dict[str, Notebook] = {}
     for notebook in notebooks:
         for name in notebook.needs:
