@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import shutil
-import time
+import timeit
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,11 +206,10 @@ def test_five_thousand_pairs_open_in_a_second(tmp_path: Path) -> None:
         Image.new("RGB", (2, 2)).save(tmp_path / name / "00000.png")
         for i in range(1, 5000):
             os.link(tmp_path / name / "00000.png", tmp_path / name / f"{i:05}.png")
-    open_set(tmp_path, (2, 2))
-    began = time.perf_counter()
-    opened = open_set(tmp_path, (2, 2))
-    assert time.perf_counter() - began < 1
-    assert len(opened.pairs) == 5000
+    assert len(open_set(tmp_path, (2, 2)).pairs) == 5000
+    # The fastest of some, since a machine may be busy with something else in one.
+    seconds = timeit.repeat(lambda: open_set(tmp_path, (2, 2)), number=1, repeat=5)
+    assert min(seconds) < 1
 
 
 # --- faults -------------------------------------------------------------------------
