@@ -82,7 +82,9 @@ figure = plots.plot_grid(
 
 # %% [markdown]
 # **Semantic segmentation** gives every pixel a class. Two cars that touch become
-# one patch of the class *Vehicles*: the mask does not say how many there are.
+# one patch of the class *Vehicles*: the mask does not say how many there are. In the
+# published scene the two near cars stay apart, but the right one and those far behind it are one
+# patch.
 #
 # **Instance segmentation** finds the countable things and keeps them apart. It
 # is silent about the rest: road, sky and ground are black in the third panel.

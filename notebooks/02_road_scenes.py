@@ -86,10 +86,12 @@ most_frequent.shape
 # ## Step 6: judge
 #
 # Three scores carry this book. They are all read from one table, the confusion
-# matrix, which counts for every true class what was answered.
+# matrix, which counts for every true class what was answered; {ref}`ex-scratch-1` draws one.
 #
 # - **Pixel accuracy** is the share of pixels with the right class.
-# - **IoU** of a class is the overlap of answer and truth divided by their union.
+# - **IoU** of a class is the overlap of answer and truth divided by their union. With $n_{ij}$ for
+#   the pixels of class $i$ that were answered $j$, that of class $c$ is
+#   $n_{cc} / (\sum_j n_{cj} + \sum_i n_{ic} - n_{cc})$.
 # - **mIoU** is the mean IoU of all classes that occur. *None*, which is what has no class, such as
 #   sky and bare ground, counts as one of them here; many data sets leave such pixels out, and their
 #   mIoU does not compare.

@@ -42,8 +42,8 @@ seed = 0  # decides weights, order, and the shuffle
 # So that this book can be built without that download, it brings **a town of its
 # own**: a generator that renders road scenes in exactly the same layout, with the
 # same 13 classes, seen by a camera at the same height with the same angle of view.
-# Everything in the library reads both in the same way, and every figure says which of
-# them it shows. If `data_dir` does not exist yet, this makes it:
+# Everything in the library reads both in the same way, and every page says which of
+# them it was run on. If `data_dir` does not exist yet, this makes it:
 
 # %%
 from pathlib import Path
@@ -280,9 +280,12 @@ save_results(
 # The shuffled split promises an mIoU of {result}`03_data.flattery.shuffled.own:.3f`; on new streets
 # the same network has {result}`03_data.flattery.shuffled.new:.3f`. The split that keeps neighbours
 # in one part promises {result}`03_data.flattery.blocks.own:.3f`, with
-# {result}`03_data.flattery.blocks.new:.3f` on new streets. A split alone cannot make a test honest:
-# where a set holds few streets, as here two, the test frames show a street that training has seen,
-# in the same light. What the shuffle adds to that is the difference between the two scores on the
+# {result}`03_data.flattery.blocks.new:.3f` on new streets.
+#
+# A split alone cannot make a test honest: where a set holds few streets, as here two, the test frames show a street that training has seen,
+# in the same light.
+#
+# What the shuffle adds to that is the difference between the two scores on the
 # splits' own test parts. One run of each, on two different test parts, measures it roughly. An
 # honest test has streets of its own.
 #

@@ -109,7 +109,7 @@ print(f"a position of the bridge sees {view} x {view} pixels")
 # %% [markdown]
 # This is the *receptive field* of the bridge. Compare it with the {result}`04_unet.height` rows of
 # the pictures that this build trains on. Where it is larger, as in the published run, a position in
-# the middle can use the whole picture. Where it is smaller, what lies outside cannot help to tell
+# the middle can use the whole height. Where it is smaller, what lies outside cannot help to tell
 # road from pavement. The decoder widens it by some positions of the bridge more ({ref}`ex-unet-2`).
 
 # %% [markdown]

@@ -80,6 +80,7 @@ print(f"Dice {dice:.3f}, IoU {dice / (2 - dice):.3f}")
 #
 # ```{literalinclude} ../src/unet_tutorial/losses.py
 # :pyobject: DiceLoss.forward
+# :dedent: 4
 # ```
 #
 # The two extremes are worth checking on any loss before it is trusted. What does

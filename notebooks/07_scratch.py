@@ -60,6 +60,9 @@ run = fit(
     on_epoch=describe,
 )
 
+# %% [markdown]
+# Where do the two losses part, and does the mIoU still rise at the end?
+
 # %% mystnb={"image": {"alt": "Two plots over the epochs for the network from scratch: training and validation loss above, validation mIoU below."}, "figure": {"caption": "Loss of training (dashed) and validation (solid), and validation mIoU, of the U-Net from scratch.", "name": "fig-scratch-loss"}}
 from unet_tutorial import plots
 
@@ -75,10 +78,12 @@ figure = plots.plot_losses({"from scratch": run.history})
 # other pictures and probably on another scale; {doc}`10_plateau` asks which.
 #
 # If the validation loss rose while the training loss still fell, the network would be
-# learning its training pictures by heart. In the published run both still fall at the end, so that
-# a longer one might have reached more. The weights kept are those of epoch
-# {result}`07_scratch.best_epoch`, the best on the validation pictures. A step up
-# in the mIoU that lasts is often a class that the network has discovered: the Dice loss
+# learning its training pictures by heart. In the published run it does not rise, but from the
+# middle of the run on it falls about half as fast as the training loss: a longer run might gain a
+# little, not much. The weights kept are those of epoch {result}`07_scratch.best_epoch`, the best on
+# the validation pictures.
+#
+# A step up in the mIoU that lasts is often a class that the network has discovered: the Dice loss
 # of a class that is never answered has hardly a gradient.
 
 # %% [markdown]
@@ -128,8 +133,8 @@ figure = plots.plot_grid(rows, ["picture", "mask", "prediction"])
 
 # %% [markdown]
 # Three kinds of mistakes are to be seen: a seam along the edges, since the network saw the picture
-# reduced; whole patches taken for another class, such as pavement for road; and rare things that
-# are not found. The table says the same of all test pictures: in the published run large classes
+# reduced; whole patches taken for another class, such as pavement for bare ground (*None*) or for road; and
+# rare things that are not found. The table says the same of all test pictures: in the published run large classes
 # are found well, and pedestrians and traffic signs not at all. (Most pixels of *Vehicles* are the
 # camera's own hood, which is always in its place.)
 #

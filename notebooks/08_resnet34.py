@@ -103,8 +103,8 @@ run = fit(
 )
 
 # %% [markdown]
-# Compare these curves with those of the chapter before: where does each start, how
-# fast does it fall, and how far do training and validation lie apart at the end?
+# Compare these curves with {numref}`fig-scratch-loss`; the axes of the loss differ. Where does each
+# start, how fast does it fall, and how far do training and validation lie apart at the end?
 
 # %% mystnb={"image": {"alt": "Two plots over the epochs for the ResNet34 U-Net: training and validation loss above, validation mIoU below."}, "figure": {"caption": "Loss of training (dashed) and validation (solid), and validation mIoU, of the ResNet34 U-Net. The encoder started from {result}`08_resnet34.weights` weights.", "name": "fig-resnet-loss"}}
 from unet_tutorial import plots
@@ -163,18 +163,24 @@ save_results(
 # {result}`08_resnet34.test.per_class.Fences.iou:.3f`, and pedestrians,
 # {result}`08_resnet34.test.per_class.Pedestrians.iou:.3f`. In the published run rare things are
 # found far less well than frequent ones, poles less well than the broad classes, but road lines
-# better than walls; traffic signs, which the network from scratch missed, are sometimes found.
+# better than walls; traffic signs, which the network from scratch missed, are sometimes found, and
+# {doc}`11_seeds` asks whether that holds for other seeds.
 #
 # Over all test pictures the mIoU is {result}`08_resnet34.test.miou:.3f`, the mean
 # Dice {result}`08_resnet34.test.dice:.3f` and the pixel accuracy
 # {result}`08_resnet34.test.pixel_accuracy:.3f`, for
 # {result}`08_resnet34.parameters:,` parameters. The network from scratch has an mIoU of
 # {result}`07_scratch.test.miou:.3f`, with {result}`07_scratch.parameters:,`.
+#
+# In the published runs the network with more parameters scores lower. It ends with the lower
+# training loss and the higher validation loss: it fits the training pictures better and new ones
+# worse. Random weights, few pictures and the missing finest skip may each have a part in that.
 
 # %% [markdown]
 # ## Predictions
 #
-# These are the three pictures of the chapter before. {doc}`09_comparison` puts both answers side
+# These are the pictures of {numref}`fig-scratch-predictions`. Look at the outlines of trees and at
+# the poles. {doc}`09_comparison` puts both answers side
 # by side.
 
 # %% mystnb={"image": {"alt": "Three test pictures in rows, each with its true mask and the mask predicted by the ResNet34 U-Net."}, "figure": {"caption": "Test pictures, their masks, and the answers of the ResNet34 U-Net. The encoder started from {result}`08_resnet34.weights` weights.", "name": "fig-resnet-predictions"}}

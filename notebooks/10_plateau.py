@@ -68,14 +68,14 @@ seed = 0  # decides weights and order
 #
 # | reading | perfect: $a$, $b$ | uniform: $a = b$ | mean over |
 # | --- | --- | --- | --- |
-# | one softmax, as it should be | $1$, $0$ | $1/C$ | present classes |
-# | absent classes count as lost | $1$, $0$ | $1/C$ | all, absent ones as 1 |
+# | one softmax | $1$, $0$ | $1/C$ | present classes |
+# | one softmax, absent as lost | $1$, $0$ | $1/C$ | all, absent ones as 1 |
 # | softmax twice | $\frac{e}{e + C - 1}$, $\frac{1}{e + C - 1}$ | $1/C$ | present classes |
-# | softmax twice, absent ones as 0 | the same | $1/C$ | all, absent ones as 0 |
+# | softmax twice, absent as 0 | the same | $1/C$ | all, absent ones as 0 |
 # | sigmoid of a softmax | $\sigma(1)$, $\sigma(0)$ | $\sigma(1/C)$ | present classes |
 # | sigmoid of a softmax, absent as 0 | the same | $\sigma(1/C)$ | all, absent ones as 0 |
-# | all classes as one set | $1$, $0$ | $1/C$ | no mean: $\mathrm{Dice} = a$ |
-# | softmax twice, all classes as one set | as for twice | $1/C$ | no mean: $\mathrm{Dice} = a$ |
+# | one softmax, one set | $1$, $0$ | $1/C$ | no mean: $\mathrm{Dice} = a$ |
+# | softmax twice, one set | as for twice | $1/C$ | no mean: $\mathrm{Dice} = a$ |
 #
 # Where do $a$ and $b$ come from? A second softmax sees 1 for the right class and 0 for
 # the others, and makes $e^1$ of the one and $e^0$ of each other, divided by their sum.
@@ -382,7 +382,7 @@ resnet.round(4)
 
 # %% [markdown]
 # Look at the crosses, the report's values for its network from scratch: how near do they lie to
-# the curve?
+# the dashed blue curve, that of training? The scale is coarse; the numbers follow.
 
 # %% mystnb={"image": {"alt": "Above, the training and validation losses over the epochs for the softmax taken twice, in a narrow band, and for the softmax taken once, with the report's first and last values as crosses. Below, the validation mIoU of both networks."}, "figure": {"caption": "The U-Net from scratch, trained with the softmax taken twice and once. Crosses are the report's values for its network from scratch.", "name": "fig-plateau"}}
 figure = plots.plot_losses(

@@ -99,7 +99,7 @@ class ResultsOrigin(SphinxTransform):
 
     def name_the_run(self, origin: dict[str, Any]) -> None:
         """Add the run to the caption of each figure that it drew."""
-        short = f"Run: profile {origin['profile']}, data {origin['data']}."
+        short = f"Run: profile {origin['profile']}, see the foot of this page."
         for figure in self.document.findall(nodes.figure):
             image, caption = (
                 figure.next_node(nodes.image),
