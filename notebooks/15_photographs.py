@@ -506,8 +506,10 @@ for part in (2, 4):
 # both networks are scored on a drive that they have not seen.
 # ```
 #
-# ```{solution} ex-photographs-3
+# ```{solution-start} ex-photographs-3
 # :class: dropdown
+# ```
+#
 # A line with `names` takes the files that match, so one folder can serve two parts. In place of the
 # two lines under `folders`:
 #
@@ -521,4 +523,6 @@ for part in (2, 4):
 # `data check` says how many pairs each part has then. This chapter takes the test part of itself
 # where there is one. Beside the published score two things change at once: the street is new, and
 # there are fewer pictures to learn from.
+#
+# ```{solution-end}
 # ```

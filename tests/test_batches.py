@@ -199,3 +199,17 @@ def test_augmenting_leaves_the_global_generator_alone(frames: Frames) -> None:
 def test_an_unknown_augmentation_is_refused() -> None:
     with pytest.raises(UserError, match="'rotate' is not known"):
         make_augmentation("rotate", SIZE)
+
+
+def test_the_full_augmentation_varies_light_and_colour() -> None:
+    # Of one colour all over: what is left to vary is the colour itself.
+    images = torch.tensor([150, 100, 80], dtype=torch.uint8).expand(40, *SIZE, 3)
+    masks = torch.zeros(40, *SIZE, dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    augment = make_augmentation("full", SIZE)
+    frames = Frames(images, masks, torch.arange(40))
+    ((image, _),) = batches(frames, 40, "cpu", augment, generator)
+    middle = image[:, :, 16, 24] * torch.tensor(STD) + torch.tensor(MEAN)
+    red, _, blue = middle.unbind(1)
+    assert red.max() > 1.3 * red.min()
+    assert (red - blue).max() > 1.3 * (red - blue).min()

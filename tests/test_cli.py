@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ from typer.testing import CliRunner, Result
 import unet_tutorial
 from unet_tutorial import training
 from unet_tutorial.cli import app
+from unet_tutorial.config import Config
 from unet_tutorial.data.pairs import find_pairs
 from unet_tutorial.errors import UserError
 from unet_tutorial.runs import Run, load_run
@@ -422,3 +425,63 @@ def test_a_run_that_goes_on_starts_from_the_weights_that_it_had(
     # What the other model started from is not taken for what is asked for.
     other = error_of(call(*again, "--model", "scratch"))
     assert "another setup (model: resnet34 there, scratch here)" in other
+
+
+def test_every_option_of_train_reaches_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Config, bool]] = []
+
+    def fit(config: Config, *_: Path, skip_bad: bool, **options: object) -> None:
+        asked.append((config, skip_bad))
+        raise UserError("that is enough")
+
+    monkeypatch.setattr(training, "fit", fit)
+    config = Config(
+        "resnet34",
+        (70, 80),
+        epochs=3,
+        learning_rate=0.25,
+        batch_size=5,
+        seed=7,
+        base_channels=6,
+        encoder_weights="some.safetensors",
+        target="lyft",
+        augment="full",
+        crop=(64, 72),
+        loss="both",
+        class_weights="median",
+        label_smoothing=0.125,
+        schedule="cosine",
+        clip=0.75,
+        accumulate=4,
+        precision="32-true",
+        keep_every=2,
+    )
+    words: list[object] = ["--data", tmp_path, "--out", tmp_path / "run", "--skip-bad"]
+    for option in fields(Config):
+        value = getattr(config, option.name)
+        assert value != option.default, option.name
+        told = "x".join(map(str, value)) if isinstance(value, tuple) else value
+        words += [f"--{option.name.replace('_', '-')}", told]
+    assert "that is enough" in error_of(call("train", *words))
+    assert asked == [(config, True)]
+
+
+def test_faulty_pairs_are_left_out_of_a_score_if_that_is_asked(
+    tiny_run: Run, town: Path, tmp_path: Path
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "scores.json"
+    shutil.copytree(town, data)
+    pairs = find_pairs(data)
+    pairs[0].image.write_bytes(b"no picture")
+    pairs[1].mask.unlink()
+    ask: list[object] = ["evaluate", "--run", tiny_run.folder, "--data", data]
+    ask += ["--split", "all", "--out", out]
+    assert "has no mask" in error_of(call(*ask))
+    done = call(*ask, "--skip-bad")
+    assert done.exit_code == 0, done.output
+    scores = json.loads(out.read_text())
+    assert scores["pairs"] == 13
+    assert len(scores["skipped"]) == 2
+    assert "cannot be decoded" in done.stdout.replace("\n", " ")

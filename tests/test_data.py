@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from unet_tutorial.data.pairs import (
     check_pairs,
     digest_pair,
     find_pairs,
+    read_image,
     read_mask,
 )
 from unet_tutorial.errors import UserError
@@ -222,3 +223,14 @@ def test_the_real_pairs_are_read(tmp_path: Path) -> None:
     assert report.faults == []
     assert dict(report.sizes) == {(600, 800): 3}
     assert report.pixels[7] / report.pixels.sum() == pytest.approx(0.193, abs=0.005)
+
+
+@pytest.mark.parametrize("note", range(1, 9))
+def test_a_picture_is_turned_as_pillow_turns_it(note: int, tmp_path: Path) -> None:
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = note
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    assert np.array_equal(read_image(tmp_path / "a.png", upright=True), expected)

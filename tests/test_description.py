@@ -67,7 +67,8 @@ def test_a_described_set_is_checked_trained_on_and_scored(
     report = check_pairs(own)
     assert report.faults == []
     assert report.pixels[9] == 8 * 3 * 60
-    run = fit(replace(TINY, epochs=1), own, tmp_path / "run")
+    # The cross-entropy takes no id that is no class.
+    run = fit(replace(TINY, epochs=1, loss="both"), own, tmp_path / "run")
     assert run.classes == read_description(own).classes
     scores, confusion = score(Predictor(run, "cpu"), find_pairs(own))
     assert list(scores["per_class"]) == ["Ground", "Disc"]
@@ -145,6 +146,19 @@ def test_a_photograph_that_a_line_takes_is_to_be_saved_as_png(own: Path) -> None
         ('"#ffffff"', "white", "the colour of 'Disc'"),
         ("ignore: 9", "ignore: 1", "'ignore' must be an id from 2 to 255"),
         ("masks: masks", "mask: masks", "'folders' must hold lines"),
+        ("ignore: 9", "ignored: 9", "must hold .* and nothing else"),
+        ("masks: masks", "masks: masks, parts: val", "'folders' must hold lines"),
+        (
+            '{Ground: "#000000", Disc: "#ffffff"}',
+            "[Ground, Disc]",
+            "must hold 1 to 255 lines",
+        ),
+        (
+            "masks: masks}",
+            "masks: masks, part: val, names: 'a*'}, "
+            "{images: pictures, masks: masks, names: 'b*'}",
+            "give every folder a 'part', or none of them",
+        ),
         ("masks: masks", "masks: gone", "there is no folder"),
         (
             "masks: masks",

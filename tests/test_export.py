@@ -1,15 +1,20 @@
 """A network in a file answers as the run's does."""
 
+import copy
 import json
+import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.test_cli import call, error_of
+from unet_tutorial import export
 from unet_tutorial.data.pairs import find_pairs, read_image
+from unet_tutorial.errors import UserError
 from unet_tutorial.export import _FromPixels, _write_onnx, export_run, load_predictor
 from unet_tutorial.models.unet import UNet
 from unet_tutorial.prediction import Predictor, score
@@ -88,3 +93,33 @@ def test_what_is_no_network_is_told_in_a_line(tiny_run: Run, tmp_path: Path) -> 
         assert "changed.pt2: is no network that 'export' wrote" in line
     line = error_of(call("predict", "--run", tmp_path / "no.onnx", "--out", ".", "a"))
     assert "no.onnx: is no network" in line
+
+
+def test_a_file_that_answers_otherwise_is_not_written(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = export._write_pt2
+
+    def spoil(network: Any, *given: Any) -> None:
+        network = copy.deepcopy(network)
+        network.model.head.bias.data += 0.1
+        write(network, *given)
+
+    monkeypatch.setattr(export, "_write_pt2", spoil)
+    with pytest.raises(UserError, match=r"model\.pt2: the exported .* differently"):
+        export_run(tiny_run, tmp_path / "model.pt2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_lacks_what_onnx_files_need_is_told(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.onnx"
+    for package, use in (
+        ("onnxscript", lambda: export_run(tiny_run, path)),
+        ("onnxruntime", lambda: load_predictor(path)),
+    ):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(UserError, match=f"pip install {package}', or use a .pt2"):
+            use()
+    assert not list(tmp_path.iterdir())

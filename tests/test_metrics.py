@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.waiting import GPU, imagined_gpu
-from unet_tutorial.metrics import ConfusionMatrix, lyft_score
+from unet_tutorial.metrics import ConfusionMatrix, lyft_score, road_and_vehicle
 
 
 @pytest.fixture
@@ -72,3 +72,13 @@ def test_lyft_score_is_100_for_a_perfect_answer_and_unknown_without_vehicles() -
     no_vehicle.update(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 1]))
     assert lyft_score(perfect) == 100
     assert math.isnan(lyft_score(no_vehicle))
+
+
+def test_the_lyft_score_punishes_false_road_and_missed_vehicles() -> None:
+    confusion = ConfusionMatrix(3)
+    confusion.counts = torch.tensor([[9, 1, 2], [2, 4, 0], [1, 0, 3]])
+    # Road: 4 hits, 2 misses, 1 false alarm. Vehicles: 3 hits, 1 miss, 2 false alarms.
+    road = 1.25 * 4 / (1.25 * 4 + 0.25 * 2 + 1)
+    vehicle = 5 * 3 / (5 * 3 + 4 * 1 + 2)
+    assert road_and_vehicle(confusion) == pytest.approx((road, vehicle))
+    assert lyft_score(confusion) == pytest.approx(100 * (road + vehicle) / 2)

@@ -17,6 +17,7 @@ from unet_tutorial.errors import UserError
 from unet_tutorial.losses import DiceLoss
 from unet_tutorial.models import MODEL_NAMES, build_model
 from unet_tutorial.models import resnet_unet as module
+from unet_tutorial.models.padding import pad_and_crop
 from unet_tutorial.models.resnet_unet import (
     ResNet34UNet,
     available_encoder_weights,
@@ -40,6 +41,20 @@ def test_logits_have_the_size_of_the_image(
 ) -> None:
     logits = build(name, num_classes)(torch.randn(2, 3, *size))
     assert logits.shape == (2, num_classes, *size)
+
+
+def test_padding_moves_nothing_and_repeats_the_edges() -> None:
+    image, seen = torch.rand(1, 3, 33, 47), []
+
+    def network(padded: torch.Tensor) -> torch.Tensor:
+        seen.append(padded)
+        return padded
+
+    assert torch.equal(pad_and_crop(network, image, 16), image)
+    (padded,) = seen
+    assert padded.shape == (1, 3, 48, 48)
+    assert (padded[..., 33:, :47] == image[..., 32:, :]).all()
+    assert (padded[..., :33, 47:] == image[..., 46:]).all()
 
 
 @both
@@ -200,6 +215,9 @@ def point_to(monkeypatch: pytest.MonkeyPatch, port: int, cache: Path) -> None:
     # Before hub 1.0 a copy of it is read.
     monkeypatch.setattr(file_download, name, template, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    # Whatever the environment says of the world outside.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
 @pytest.fixture

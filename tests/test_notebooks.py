@@ -2,13 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import jupytext
 import nbformat
 import pytest
 import yaml
 from PIL import Image
 
-from unet_tutorial.book.notebooks import find_notebooks, read_notebook, read_profile
+from unet_tutorial.book import runner
+from unet_tutorial.book.notebooks import (
+    Notebook,
+    find_notebooks,
+    read_notebook,
+    read_profile,
+)
 from unet_tutorial.book.runner import Progress, run_notebooks
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import digest_files
@@ -22,7 +30,7 @@ HEADER = """# ---
 #   unet_tutorial:
 #     needs: [{needs}]
 #     study: {study}
-#     seconds: {{tiny: 2}}
+#     seconds: {{tiny: 600}}
 # ---
 
 # %% tags=["parameters"]
@@ -88,6 +96,25 @@ def fresh(project: Path, only: str | None = None) -> list[str]:
     return [o.name for o in run_notebooks(project, "tiny", only=only) if o.fresh]
 
 
+@pytest.fixture
+def quick(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notebooks are executed here, not by kernels, each of which takes a second."""
+
+    def execute(
+        root: Path, build: Path, notebook: Notebook, profile: dict[str, Any], *_: Any
+    ) -> nbformat.NotebookNode:
+        page, names = jupytext.reads(notebook.text, "py"), dict[str, Any]()
+        for cell in page.cells:
+            exec(cell.source, names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names |= notebook.chosen(profile)
+        return page
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(runner, "_execute", execute)
+
+
+@pytest.mark.usefixtures("quick")
 def test_only_what_is_stale_is_executed_again(project: Path) -> None:
     everything = ["01_first", "02_second", "03_third"]
     assert fresh(project) == everything
@@ -123,6 +150,7 @@ def test_only_what_is_stale_is_executed_again(project: Path) -> None:
     assert fresh(project) == ["01_first"]
 
 
+@pytest.mark.usefixtures("quick")
 def test_results_that_somebody_else_wrote_are_made_again(project: Path) -> None:
     fresh(project)
     (project / "_build/tiny/results/02_second.json").write_text("{}")
@@ -140,6 +168,7 @@ def test_a_town_of_somebodys_own_is_not_replaced(project: Path, place: str) -> N
     assert (project / place / "notes.txt").read_text() == "precious"
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_part_of_a_town_does_not_pass_for_all_of_it(project: Path) -> None:
     make_town(project / "mine", 3, (32, 32), 0)
 
@@ -158,6 +187,7 @@ def test_a_part_of_a_town_does_not_pass_for_all_of_it(project: Path) -> None:
     assert digest() == whole
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_ids_and_names_mean_makes_everything_stale(project: Path) -> None:
     make_town(project / "mine", 3, (32, 32), 0)
     (project / "mine/town.json").unlink()
@@ -179,6 +209,7 @@ def test_what_ids_and_names_mean_makes_everything_stale(project: Path) -> None:
     assert executed() == 3
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_library_makes_everything_stale(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +231,7 @@ def test_code_that_moves_to_the_next_file_is_seen(tmp_path: Path) -> None:
     assert len(digests) == 2
 
 
+@pytest.mark.usefixtures("quick")
 def test_one_notebook_is_executed_with_those_it_needs(project: Path) -> None:
     with pytest.raises(UserError, match="notebook '9' does not exist"):
         run_notebooks(project, "tiny", only="9")
@@ -220,6 +252,7 @@ def test_the_profile_reaches_the_notebook_and_pages_are_clean(project: Path) -> 
     assert str(project) not in json.dumps(page)
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_study_is_executed_when_asked_and_else_shown_as_published(
     project: Path,
 ) -> None:
@@ -250,6 +283,7 @@ def test_a_study_is_executed_when_asked_and_else_shown_as_published(
     assert (site / "04_study.ipynb").read_text() == "as published"
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_notebook_whose_data_are_not_there_is_left_out(project: Path) -> None:
     parameter = 'second_data = "data/photos"'
     write(project, "04_photos", "print(second_data)", parameters=parameter)
@@ -431,6 +465,7 @@ def test_a_notebook_needs_only_what_comes_before_it(project: Path) -> None:
         find_notebooks(project / "notebooks")
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_notebook_that_saves_no_results_is_named(project: Path) -> None:
     run_notebooks(project, "tiny")  # whose results must not pass for those of the next
     text = (project / "notebooks/01_first.py").read_text()
@@ -449,6 +484,7 @@ def test_a_notebook_has_exactly_one_parameters_cell(project: Path) -> None:
         find_notebooks(project / "notebooks")
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_page_that_is_gone_from_the_sources_is_gone_from_the_site(
     project: Path,
 ) -> None:
@@ -464,6 +500,7 @@ def test_a_page_that_is_gone_from_the_sources_is_gone_from_the_site(
     assert (build / "site/src").resolve() == project / "src"
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_is_built_may_lie_on_another_disk(project: Path) -> None:
     disk = project.parent / "disk/deep/below"
     disk.mkdir(parents=True)
