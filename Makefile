@@ -24,7 +24,7 @@ help: ## Show this help
 	@echo
 	@echo "PROFILE=ci|laptop|full   how much the notebooks compute (laptop)"
 	@echo "STUDIES=yes              execute the studies, too (hours with laptop)"
-	@echo "DATA=DIR                 another data set than the profile's"
+	@echo "DATA=DIR                 another data set with the 13 Lyft classes"
 	@echo "TORCH=cpu                the small build of torch, for machines without an NVIDIA card"
 
 book: $(STAMP) ## Execute the stale notebooks and build the book

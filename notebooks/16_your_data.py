@@ -32,7 +32,8 @@ seed = 0  # decides the pictures, weights and order
 # A data set is a folder of pictures and a folder of masks, all of them PNG files, each
 # picture with a mask of the same name and size, and a file that says what the ids mean.
 # That file, `dataset.yaml`, lies beside the two folders; its paths are relative to it.
-# It is all that the library has to be told:
+# It is all that the library has to be told. Folders within the two are not looked into; each needs
+# a line of its own under `folders`:
 #
 # ```yaml
 # name: my data
@@ -46,11 +47,17 @@ seed = 0  # decides the pictures, weights and order
 # ```
 #
 # A mask is a PNG file of 8 bits with a class id in each pixel: as a single channel, as
-# a palette, or in the red channel of an RGB file. Pixels with the id `ignore` count
-# neither in the loss nor in the scores.
+# a palette, or in the red channel of an RGB file. Ids count from 0 without gaps, in the order of the
+# lines under `classes`. The first exercise turns masks in colours into ids.
+#
+# Pixels with the id `ignore`, which lies above those of the classes, count neither in the loss nor
+# in the scores. Where 0 is what nobody labelled and the classes count from 1, save
+# `np.where(mask == 0, 255, mask - 1)` in place of each mask.
 #
 # If the data set has parts of its own, write
-# `- {images: a, masks: b, part: train}`, or `val` or `test`, for every folder.
+# `- {images: a, masks: b, part: train}`, or `val` or `test`, for every folder. `train` and `val` are
+# needed, since the epoch is chosen on `val`. Without `test`, score by `evaluate --split val`, and say
+# so.
 #
 # Where pictures of several drives, places or patients lie in one folder, give it several lines,
 # each with a pattern for the names: `- {images: a, masks: b, part: test, names: "lyon_*.png"}`.
@@ -60,14 +67,15 @@ seed = 0  # decides the pictures, weights and order
 #
 # Without `part` the pairs are split by their names. The last number in a name is taken to count the
 # frames of a drive, so that neighbours stay together; names without a number are dealt out one by
-# one. Unrelated pictures with running numbers are taken for a drive as well, and some are left out
-# between the parts. To use all of them, give them names without numbers, or name the parts
+# one. Only the file's name counts, not its folder's. Unrelated pictures with running numbers are taken
+# for a drive as well, and some are left out between the parts. A small set is cut in three in the
+# order of its names. To use all pictures, give them names without numbers, or name the parts
 # yourself.
 #
 # Photographs are mostly JPEG files, and a phone notes beside the pixels which way is up. Save
 # them upright and as PNG before you label them; with Pillow that is
 # `ImageOps.exif_transpose(Image.open(path)).convert("RGB").save("NAME.png")`. Names end in
-# `.png`, in small letters. A mask must never have been a JPEG file, which blurs the ids.
+# `.png`, in small letters. (`predict` takes photographs as they are.) A mask must never have been a JPEG file, which blurs the ids.
 #
 # A folder in the layout of the Lyft data (`CameraRGB` beside `CameraSeg`) with the
 # classes of {mod}`unet_tutorial.classes` needs no description.
@@ -126,7 +134,7 @@ with open(folder / "dataset.yaml", "w") as file:
 # ## Check first
 #
 # On the command line, after `source .venv/bin/activate`: `python -m unet_tutorial data check
-# my_data`. The same from Python, on a copy with two mistakes put in: a mask whose ids are
+# my_data`. The same from Python, where a place is a `Path` and no text, on a copy with two mistakes put in: a mask whose ids are
 # out of range, and a mask that was renamed. What would you do about each line?
 
 # %%
@@ -164,7 +172,8 @@ figure = plots.plot_grid([[*first, *second]], ["picture", "mask"] * 2, classes)
 # On the command line, with the defaults of 100 epochs and a rate of 0.0005, these are
 # `python -m unet_tutorial train --data my_data --model scratch --out my_run` and
 # `python -m unet_tutorial predict --run my_run --out answers my_picture.png`, which
-# writes a mask of ids, nearly black to look at, and an overlay for people.
+# writes `my_picture.png`, a mask of ids, nearly black to look at, and `my_picture_overlay.png` for
+# people.
 #
 # `python -m unet_tutorial evaluate --run my_run --data my_data --out scores.json` scores the
 # test part.
@@ -273,7 +282,8 @@ print("the same mask:", np.array_equal(ids, mask))
 # %% [markdown]
 # For another tool, put its colours in place of `palette`, in the order of your ids. If less
 # than all pixels find one, some colour is missing, or the edges were smoothed. To leave such
-# pixels out of training, write `ignore: 255` into the description.
+# pixels out of training, write `ignore: 255` into the description. For a whole folder, put this into
+# a loop over `Path("masks").glob("*.png")`.
 #
 # ```{solution-end}
 # ```

@@ -15,11 +15,13 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 import unet_tutorial
 from unet_tutorial import training
+from unet_tutorial.classes import LYFT
 from unet_tutorial.cli import app
 from unet_tutorial.config import Config
 from unet_tutorial.data.pairs import find_pairs
@@ -144,7 +146,7 @@ def test_resnet34_says_which_weights_it_started_from(
         "none",
     )
     assert result.exit_code == 0, result.output
-    assert "the encoder starts from random weights" in result.stdout
+    assert "the encoder is to start from random weights" in result.stdout
 
 
 def test_check_prints_a_line_for_each_fault(tmp_path: Path, town: Path) -> None:
@@ -173,6 +175,9 @@ def test_check_tells_what_names_and_ids_were_taken_for(tmp_path: Path) -> None:
     assert "no mask holds Disc" in result.stdout
     told = "12 drives; 'frame_0000_640' is frame 640 of 'frame_0000_'"
     assert told in result.stdout.replace("\n", " ")
+    assert "no pair for" not in result.stdout
+    (tmp_path / "dataset.yaml").write_text(text.replace("b}", "b, part: train}"))
+    assert "no pair for 'val'" in call("data", "check", tmp_path).stdout
 
 
 @pytest.mark.parametrize(
@@ -183,7 +188,9 @@ def test_check_tells_what_names_and_ids_were_taken_for(tmp_path: Path) -> None:
             ["train", "--data", "nowhere", "--model", "scratch", "--out", "r"],
             "no such folder",
         ),
-        (["evaluate", "--run", "nowhere", "--data", "TOWN"], "nowhere: holds no run"),
+        (["evaluate", "--run", "nowhere", "--data", "TOWN"], "nowhere: no such run"),
+        (["predict", "--run", "TOWN", "--out", "o", "a.png"], "'train' was given"),
+        (["predict", "--run", "RUN", "--out", "o", "TOWN"], "is a folder; name"),
         (["evaluate", "--run", "RUN", "--data", "TOWN", "--split", "x"], "split 'x'"),
         (
             ["predict", "--run", "RUN", "--out", "o", "gone.png"],
@@ -485,3 +492,22 @@ def test_faulty_pairs_are_left_out_of_a_score_if_that_is_asked(
     assert scores["pairs"] == 13
     assert len(scores["skipped"]) == 2
     assert "cannot be decoded" in done.stdout.replace("\n", " ")
+
+
+def test_a_run_is_judged_on_classes_of_the_same_names(
+    tiny_run: Run, town: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "dataset.yaml"
+    colours = dict.fromkeys(LYFT.names, "#112233")  # which decide no score
+    folders = [
+        {"images": f"data{letter}/CameraRGB", "masks": f"data{letter}/CameraSeg"}
+        for letter in "ABCDE"
+    ]
+    content = {"root": str(town), "folders": folders, "classes": colours}
+    ask = ["evaluate", "--run", tiny_run.folder, "--data", path, "--split", "all"]
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    done = call(*ask)
+    assert done.exit_code == 0, done.output
+    content["classes"] = {name.replace("Poles", "Masts"): "#112233" for name in colours}
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert "was trained for other classes" in error_of(call(*ask))

@@ -168,6 +168,7 @@ def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
     for kind, name in ((rgb, "photo.jpg"), (rgb, "capital.PNG")):
         save(kind / name, np.zeros((4, 6, 3), np.uint8))
     save(seg / "photo.png", np.zeros((4, 6), np.uint8))
+    save(seg / "blurred.jpg", np.zeros((4, 6), np.uint8))
     (rgb / "good.jpg").write_bytes(b"beside its PNG file it may lie")
     (seg / "alone.png").unlink()
     (rgb / "noimage.png").unlink()
@@ -184,8 +185,9 @@ def test_check_names_every_fault_in_one_pass(tmp_path: Path) -> None:
         "few_bits.png: mode L is no mask of 8 bits",
         "deep_colour.png: mode RGB is not of 8 bits",
         "turned.png: has an EXIF orientation",
-        "photo.jpg: only files NAME.png are read; save it as one",
-        "capital.PNG: only files NAME.png are read; save it as one",
+        "photo.jpg: only files NAME.png are read; save it as photo.png",
+        "capital.PNG: only files NAME.png are read; rename it capital.png",
+        "blurred.jpg: only files NAME.png are read; a mask in this format",
     }
     assert len(report.faults) == len(expected)
     for part in expected:

@@ -144,7 +144,7 @@ def test_a_photograph_that_a_line_takes_is_to_be_saved_as_png(own: Path) -> None
         ("classes", "sorts", "must hold 'folders' and 'classes'"),
         ("folders", "- folders", "cannot be read as YAML"),
         ('"#ffffff"', "white", "the colour of 'Disc'"),
-        ("ignore: 9", "ignore: 1", "'ignore' must be an id from 2 to 255"),
+        ("ignore: 9", "ignore: 1", "'ignore' must be a number from 2 to 255"),
         ("masks: masks", "mask: masks", "'folders' must hold lines"),
         ("ignore: 9", "ignored: 9", "must hold .* and nothing else"),
         ("masks: masks", "masks: masks, parts: val", "'folders' must hold lines"),
@@ -168,7 +168,7 @@ def test_a_photograph_that_a_line_takes_is_to_be_saved_as_png(own: Path) -> None
         ("Disc:", "No:", "write the class False in quotes"),
         ("Ground", '"Ground": "#111111", 2', "write the class 2 in quotes"),
         ('Ground: "#000000", Disc', "0: road, 1", "in the order of their ids"),
-        ("ignore: 9", "ignore: true", "'ignore' must be an id from 2 to 255"),
+        ("ignore: 9", "ignore: true", "'ignore' must be a number from 2 to 255"),
         (
             "masks: masks}",
             "masks: masks, part: train}, {images: ./pictures, masks: masks, part: val}",
@@ -189,7 +189,7 @@ def test_a_photograph_that_a_line_takes_is_to_be_saved_as_png(own: Path) -> None
         (
             "masks: masks",
             "masks: masks, names: *_1",
-            "put what holds \\* or # in quotes",
+            "line 2: .*without quotes",
         ),
     ],
 )

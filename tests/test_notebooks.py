@@ -196,17 +196,19 @@ def test_what_ids_and_names_mean_makes_everything_stale(project: Path) -> None:
     text += "classes:\n" + "".join(f'  C{i}: "#0000{i:02}"\n' for i in range(13))
 
     def executed() -> int:
-        outcomes = run_notebooks(project, "tiny", data_dir="mine")
+        outcomes = run_notebooks(project, "tiny", data_dir="mine", only="03_third")
         return sum(outcome.fresh for outcome in outcomes)
 
     (project / "mine/dataset.yaml").write_text(text)
-    assert executed() == 3
+    with pytest.raises(UserError, match="mine: has other classes than the 13"):
+        run_notebooks(project, "tiny", data_dir="mine")
+    assert executed() == 2
     assert executed() == 0
     (project / "mine/dataset.yaml").write_text(text + "ignore: 13\n")
-    assert executed() == 3
+    assert executed() == 2
     named = text.replace("CameraSeg}", "CameraSeg, names: '*.png'}")
     (project / "mine/dataset.yaml").write_text(named + "ignore: 13\n")
-    assert executed() == 3
+    assert executed() == 2
 
 
 @pytest.mark.usefixtures("quick")
@@ -357,7 +359,7 @@ def test_a_backend_of_the_environment_does_not_cost_the_figures(
     monkeypatch.setenv("MPLBACKEND", "Agg")
     code = "import os\nprint(depth, os.environ['MPLBACKEND'])"
     write(project, "02_second", code, parameters="depth = 5")
-    run_notebooks(project, "tiny", only="02_second")
+    run_notebooks(project, "tiny", only="03_third")
     page = nbformat.read(project / "_build/tiny/pages/02_second.ipynb", as_version=4)
     assert "inline" in page.cells[-2].outputs[0].text
 

@@ -79,20 +79,23 @@ bench_app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=T
 app.add_typer(bench_app, name="bench")
 
 
-def _parse_size(text: str) -> tuple[int, int]:
+def _parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     """Height and width, from ``96x128``."""
     try:
         height, width = map(int, text.lower().split("x"))
     except ValueError:
         raise typer.BadParameter(
-            f"'{text}' is no size; write HEIGHTxWIDTH, as 96x128"
+            f"'{text}' is no size; write HEIGHTxWIDTH, as 96x128", param_hint=option
         ) from None
     return height, width
 
 
 Size = Annotated[str, typer.Option(metavar="HxW", help="Height x width in pixels.")]
 Data = Annotated[
-    Path, typer.Option("--data", help="Folder in the Lyft layout, or a dataset.yaml.")
+    Path,
+    typer.Option(
+        "--data", help="A dataset.yaml, its folder, or one in the Lyft layout."
+    ),
 ]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out faulty pairs, and say which.")
@@ -180,7 +183,9 @@ def data_fetch(
 
 @data_app.command("check")
 def data_check(
-    folder: Annotated[Path, typer.Argument(help="Folder or dataset.yaml.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A dataset.yaml, or a folder of data.")
+    ],
 ) -> None:
     """Decode every pair once: a table if all is well, else a line for each fault."""
     from unet_tutorial.data.description import read_description
@@ -195,9 +200,8 @@ def data_check(
         errors.print(f"faults in {folder}: {len(report.faults)}", style="red")
         raise typer.Exit(1)
     sizes = ", ".join(f"{h}x{w} ({n})" for (h, w), n in report.sizes.most_common())
-    table = Table(
-        title=f"{folder}: {len(report.pairs)} pairs, {sizes}", title_justify="left"
-    )
+    console.print(f"{folder}: {len(report.pairs)} pairs, {sizes}", soft_wrap=True)
+    table = Table()
     for column in ("id", "class"):
         table.add_column(column)
     table.add_column("share of pixels", justify="right")
@@ -223,6 +227,9 @@ def data_check(
     counts = [f"{name} {len(part)}" for name, part in parts.items()]
     left_out = len(report.pairs) - sum(map(len, parts.values()))
     console.print(f"{', '.join(counts)} pairs, {left_out} between them left out")
+    for name in ("train", "val"):
+        if not parts[name]:
+            console.print(f"no pair for '{name}', which 'train' needs", style="yellow")
     if not report.pairs[0].part:
         stem = report.pairs[0].stem
         drive, frame = drive_and_frame(stem)
@@ -327,7 +334,7 @@ def train(
         encoder_weights=encoder_weights,
         target=target,
         augment=augment,
-        crop=None if crop is None else _parse_size(crop),
+        crop=None if crop is None else _parse_size(crop, "--crop"),
         batch_size=batch_size,
         base_channels=base_channels,
         learning_rate=learning_rate,
@@ -343,7 +350,7 @@ def train(
     show_curves = _tensorboard(tensorboard, out)
     if model == "resnet34":
         start = "random weights" if encoder_weights == "none" else encoder_weights
-        console.print(f"the encoder starts from {start}")
+        console.print(f"the encoder is to start from {start}")
 
     seen, began, first = "training", time.monotonic(), 0
 
@@ -383,7 +390,7 @@ def train(
             errors.print("the same call again goes on after the last whole epoch")
             raise
     for fault in run.manifest["skipped"]:
-        console.print(f"left out: {fault}", style="yellow")
+        console.print(f"left out: {fault}", style="yellow", soft_wrap=True)
     if not first:
         console.print("the run had finished before, and nothing was trained")
     console.print(f"run in {out}, best epoch {run.manifest['best_epoch']}")
@@ -477,10 +484,11 @@ def evaluate(
     if split in ("val", "test"):
         refuse_known(trained, pairs)
     predictor = Predictor(trained)
-    if predictor.target.source != read_description(data).classes:
+    known, given = predictor.target.source, read_description(data).classes
+    if (known.names, known.ignore_index) != (given.names, given.ignore_index):
         raise UserError(
             f"{run}: was trained for other classes than those of {data}; give it data "
-            "with the same names, colours and ignored id"
+            "with the same names, in the same order, and the same ignored id"
         )
     with _progress("scoring", len(pairs)) as advance:
         scores, _ = score(predictor, pairs, skip_bad, on_pair=advance)
@@ -489,9 +497,8 @@ def evaluate(
     scores |= {"split": split, "pairs": count, "data": str(data), "run": str(run)}
     if out is not None:
         write_json(out, scores)
-    table = Table(
-        title=f"{run} on {data} ({split}, {count} pairs)", title_justify="left"
-    )
+    console.print(f"{run} on {data} ({split}, {count} pairs)", soft_wrap=True)
+    table = Table()
     for column in ("class", "IoU", "Dice"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for name, values in scores["per_class"].items():
@@ -500,7 +507,7 @@ def evaluate(
     table.add_row("mean", _number(scores["miou"]), _number(scores["dice"]))
     console.print(table)
     for fault in scores["skipped"]:
-        console.print(f"left out: {fault}", style="yellow")
+        console.print(f"left out: {fault}", style="yellow", soft_wrap=True)
     console.print(f"pixel accuracy {_number(scores['pixel_accuracy'])}")
     if scores["lyft_score"] is not None:
         score_text = f"{scores['lyft_score']:.2f}"
@@ -540,9 +547,11 @@ def predict(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for masks and overlays.")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures of any size, one by one.")
+    ],
 ) -> None:
-    """Write for each image its mask in the Lyft format and an overlay."""
+    """Write NAME.png, ids in its red channel, and NAME_overlay.png for each image."""
     from unet_tutorial.export import load_predictor
     from unet_tutorial.prediction import predict_files
 
@@ -649,7 +658,8 @@ def notebooks(
         str, typer.Option(help="A file of notebooks/profiles.")
     ] = "laptop",
     data: Annotated[
-        str | None, typer.Option(help="Data set instead of the profile's.")
+        str | None,
+        typer.Option(help="Data set with the 13 Lyft classes, not the profile's."),
     ] = None,
     only: Annotated[
         str | None, typer.Option(help="One notebook and those it needs.")

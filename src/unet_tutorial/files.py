@@ -124,6 +124,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: no such file; check the path, and from which folder you call"
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(

@@ -306,7 +306,14 @@ def load_run(folder: Path) -> Run:
             raise UserError(
                 f"{folder}: did not finish; give the call that began it again to go on"
             )
-        raise UserError(f"{folder}: holds no run; make one with 'train --out {folder}'")
+        if not folder.exists():
+            raise UserError(
+                f"{folder}: no such run; check the path, or make one with 'train --out "
+                f"{folder}'"
+            )
+        raise UserError(
+            f"{folder}: holds no run; name the folder that 'train' was given as --out"
+        )
     manifest = read_json(folder / MANIFEST)
     try:
         settings = manifest["config"]

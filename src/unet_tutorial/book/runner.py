@@ -25,6 +25,8 @@ from unet_tutorial.book.notebooks import (
 )
 from unet_tutorial.book.pages import describe_build, lay_out_pages
 from unet_tutorial.book.stamps import Execution, digest_of_set, fingerprints
+from unet_tutorial.classes import LYFT
+from unet_tutorial.data.description import read_description
 from unet_tutorial.data.pairs import find_pairs
 from unet_tutorial.errors import UserError
 from unet_tutorial.files import read_json, whole_file, write_json
@@ -105,8 +107,12 @@ def run_notebooks(
     asked = _with_needs(notebooks, only, studies)
     if data_dir is not None:
         profile["data_dir"] = data_dir
-    else:
-        _make_town(root, profile, on_scene)
+        # One chapter may have been adapted to them; all of them are not.
+        if only is None and read_description(root / data_dir).classes != LYFT:
+            raise UserError(
+                f"{data_dir}: has other classes than the 13 of the Lyft data, which "
+                "the chapters are about; adapt a chapter and call it by --only"
+            )
     data = {notebook.name: notebook.data_sets(root, profile) for notebook in notebooks}
     missing = {
         notebook.name: data[notebook.name][notebook.data]
@@ -118,6 +124,8 @@ def run_notebooks(
             f"{missing[only]}: is not there, and {only} needs that data set; put it, "
             "or a link to it, at that place"
         )
+    if data_dir is None:
+        _make_town(root, profile, on_scene)
     wanted = asked - set(missing)
     build = root / "_build" / profile_name
     command = f"make book PROFILE={profile_name}"
@@ -295,7 +303,10 @@ def _keep(
     with whole_file(left.page) as temporary:
         nbformat.write(executed, temporary)
     if not left.results.is_file():
-        raise UserError(f"{source}: wrote no {left.results}; let it call save_results")
+        raise UserError(
+            f"{source}: wrote no {left.results}; let it call "
+            f"save_results(out_dir, '{source.stem}', ...)"
+        )
     written = read_json(left.results)
     told = written.get("provenance", {})
     if not told.keys() >= ORIGIN:

@@ -124,18 +124,29 @@ def _parse(path: Path) -> Description:
     try:
         content = yaml.load(path.read_text(), _OnlyOnce)
     except (ValueError, yaml.YAMLError) as error:
+        reason, remedy = reason_of(error), "correct it"
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            reason = f"line {error.problem_mark.line + 1}: {error.problem}"
+            remedy = (
+                "look for a bracket or quote that is missing, a tab, or a * or # "
+                "without quotes"
+            )
+        elif isinstance(error, UnicodeDecodeError):
+            remedy = "save it as text in UTF-8"
         raise UserError(
-            f"{path}: cannot be read as YAML ({reason_of(error)}); "
-            "put what holds * or # in quotes"
+            f"{path}: cannot be read as YAML ({reason}); {remedy}"
         ) from error
     needed, known = (
         {"folders", "classes"},
         {"name", "root", "folders", "classes", "ignore"},
     )
     if not isinstance(content, dict) or not needed <= content.keys() <= known:
+        there = content.keys() if isinstance(content, dict) else set()
+        wrong = [f"'{name}' is missing" for name in sorted(needed - there)]
+        wrong += [f"'{name}' is not known" for name in sorted(map(str, there - known))]
         raise UserError(
-            f"{path}: must hold 'folders' and 'classes', may hold 'name', 'root' and "
-            "'ignore', and nothing else"
+            f"{path}: {', '.join(wrong)}; it must hold 'folders' and 'classes', may "
+            "hold 'name', 'root' and 'ignore', and nothing else"
         )
     # Of a line that says nothing, YAML makes None.
     root = path.parent / str(content.get("root") or ".")
@@ -160,11 +171,14 @@ def _parse_classes(path: Path, names: Any, ignore: Any) -> Classes:
         if not isinstance(name, str):  # YAML takes No, On and 1 for something else
             raise UserError(f'{path}: write the class {name} in quotes, as "No"')
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", str(colour)):
-            raise UserError(f"{path}: the colour of '{name}' must be as \"#1a2b3c\"")
+            raise UserError(
+                f"{path}: the colour of '{name}' must be as \"#1a2b3c\", "
+                "with the quotes"
+            )
     if ignore is not None and not (type(ignore) is int and len(names) <= ignore <= 255):
         raise UserError(
-            f"{path}: 'ignore' must be an id from {len(names)} to 255, beyond those "
-            "of the classes"
+            f"{path}: 'ignore' must be a number from {len(names)} to 255, beyond the "
+            "ids of the classes and without quotes"
         )
     return Classes(tuple(names), tuple(names.values()), ignore)
 

@@ -125,26 +125,37 @@ def match_pairs(data: Path) -> tuple[list[Pair], list[str]]:
                 "picture belongs to one part: correct their 'names'"
             )
         taken |= files
-        faults += [
-            f"{path}: only files NAME.png are read; save it as one" for path in others
-        ]
+        faults += [_no_png(path, is_mask=False) for path in other_images]
+        faults += [_no_png(path, is_mask=True) for path in other_masks]
         told = {f"{path.stem}.png" for path in others}
         for name in sorted((images.keys() | masks.keys()) - told):
             if name not in masks:
                 faults.append(
-                    f"{images[name]}: has no mask in {folder.masks.name}; add it or "
-                    "delete this"
+                    f"{images[name]}: has no mask {folder.masks.name}/{name}; add it, "
+                    "give it this name, or remove the image"
                 )
             elif name not in images:
                 faults.append(
-                    f"{masks[name]}: has no image in {folder.images.name}; add it or "
-                    "delete this"
+                    f"{masks[name]}: has no image {folder.images.name}/{name}; add it, "
+                    "rename the mask as its image, or remove it"
                 )
             else:
                 pairs.append(Pair(images[name], masks[name], folder.part))
     if not pairs and not faults:
-        faults.append(f"{data}: its folders hold no pairs of PNG files")
+        faults.append(
+            f"{data}: its folders hold no PNG files; folders within them are not "
+            "looked into, give each of these a line under 'folders'"
+        )
     return pairs, list(dict.fromkeys(faults))
+
+
+def _no_png(path: Path, is_mask: bool) -> str:
+    remedy = f"save it as {path.stem}.png"
+    if path.suffix.lower() == ".png":
+        remedy = f"rename it {path.stem}.png"
+    elif is_mask and path.suffix.lower() in (".jpg", ".jpeg", ".webp"):
+        remedy = "a mask in this format has blurred ids; get it as PNG from its source"
+    return f"{path}: only files NAME.png are read; {remedy}"
 
 
 def _pictures(folder: Path, pattern: str = "*") -> tuple[dict[str, Path], list[Path]]:
@@ -192,9 +203,13 @@ def _decoding(path: Path) -> Iterator[Image.Image]:
             yield image
     except UNDECODABLE as error:
         # With a number it is the file that fails; what is no picture gives none.
+        if isinstance(error, IsADirectoryError):
+            raise UserError(
+                f"{path}: is a folder; name the pictures in it, as {path}/*.png"
+            ) from error
         if isinstance(error, OSError) and error.errno is not None:
             raise UserError(
-                f"{path}: cannot be read ({error.strerror}); it must be a picture file"
+                f"{path}: cannot be read ({error.strerror}); check the path"
             ) from error
         raise UserError(
             f"{path}: cannot be decoded ({error}); replace or remove it"
@@ -261,7 +276,8 @@ def read_mask(path: Path, classes: Classes = LYFT) -> np.ndarray:
     if strange:
         raise UserError(
             f"{path}: class ids {_few(strange)} are out of range "
-            f"0..{len(classes) - 1}; is it a mask, with the id in its red channel?"
+            f"0..{len(classes) - 1}; name them in the description under 'classes' or "
+            "'ignore', or see whether it is a mask of ids"
         )
     return mask
 

@@ -104,7 +104,7 @@ def _parts_by_order(stems: list[str]) -> dict[str, str | None]:
     if count < 3:
         raise UserError(
             f"{count} distinct file names cannot be split into train, val and test; "
-            "at least 3 are needed"
+            "at least 3 are needed: add pairs, or give each folder its 'part'"
         )
     # Each part gets at least one name, however few there are.
     train_end = min(max(round(0.7 * count), 1), count - 2)
