@@ -93,12 +93,12 @@ print(mask[row, edge - 10 : edge + 12])
 # Look for the small classes. Poles are easy to find; signs and pedestrians are a few pixels far
 # away, if they can be seen at all.
 
-# %% mystnb={"image": {"alt": "Four rendered street scenes under different light and weather, each beside its mask in the colours of the 13 classes."}, "figure": {"caption": "Samples of the data: pictures and their masks.", "name": "fig-samples"}}
+# %% mystnb={"image": {"alt": "Three rendered street scenes in rows, each beside its mask in the colours of the 13 classes."}, "figure": {"caption": "Samples of the data: pictures and their masks.", "name": "fig-samples"}}
 from unet_tutorial import plots
 
-step = max(len(pairs) // 4, 1)
-a, b, c, d = (read_pair(pair) for pair in pairs[: 4 * step : step])
-figure = plots.plot_grid([[*a, *b], [*c, *d]], ["picture", "mask"] * 2)
+step = max(len(pairs) // 3, 1)
+rows = [read_pair(pair) for pair in pairs[: 3 * step : step]]
+figure = plots.plot_grid(rows, ["picture", "mask"])
 
 # %% [markdown]
 # Small classes cover few pixels, and some pictures lack one or the other. The black shape at the
@@ -111,7 +111,7 @@ figure = plots.plot_grid([[*a, *b], [*c, *d]], ["picture", "mask"] * 2)
 # `check_pairs` decodes every file once, looks for faults, and counts pixels. In
 # the figure, mind the axis: it is logarithmic.
 
-# %% mystnb={"image": {"alt": "Bars of the share of pixels of each of the 13 classes, on a logarithmic axis: None and Roads are the highest, Pedestrians and TrafficSigns the lowest, hundreds of times below them."}, "figure": {"caption": "Share of each class in all pixels.", "name": "fig-shares"}}
+# %% mystnb={"image": {"alt": "A dot for the share of pixels of each of the 13 classes, sorted, on a logarithmic axis: None and Roads have the most, Pedestrians and TrafficSigns the least, hundreds of times less."}, "figure": {"caption": "Share of each class in all pixels.", "name": "fig-shares"}}
 import pandas as pd
 
 from unet_tutorial.classes import LYFT
@@ -119,7 +119,8 @@ from unet_tutorial.classes import LYFT
 report = check_pairs(Path(data_dir))
 print(f"{len(report.faults)} faults in {len(report.pairs)} pairs")
 shares = report.pixels[: len(LYFT)] / report.pixels.sum()
-figure = plots.plot_class_shares(pd.Series(shares, LYFT.names))
+by_class = pd.Series(shares, LYFT.names).sort_values(ascending=False)
+figure = plots.plot_class_shares(by_class)
 
 # %% [markdown]
 # In these {result}`03_data.pairs` pairs, *None* fills

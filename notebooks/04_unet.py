@@ -151,6 +151,25 @@ parameters = sum(weight.numel() for weight in model.parameters())
 print("logits    ", list(logits.shape))
 print("parameters", f"{parameters:,}")
 
+# %% [markdown]
+# Now step by step: where is the picture smallest, and where has it most channels?
+
+# %%
+features, skips = image, []
+for down in model.encoder:
+    skip, features = down(features)
+    skips.append(skip)
+    print("down  ", list(features.shape), "and a skip", list(skip.shape))
+features = model.bridge(features)
+print("bridge", list(features.shape))
+for up, skip in zip(model.decoder, reversed(skips)):
+    features = up(features, skip)
+    print("up    ", list(features.shape))
+
+# %% [markdown]
+# In the bridge it is smallest and has most channels. On the way up each step ends with the height
+# and width of the skip that it takes in.
+
 # %% tags=["remove-cell"]
 from unet_tutorial.runs import save_results
 

@@ -161,7 +161,7 @@ figure = plots.plot_per_class(class_scores({"with skips": usual, "without skips"
 #
 # Dice as in the report, the cross-entropy, or their sum {cite}`isensee2021`:
 
-# %% mystnb={"image": {"alt": "Points of the test mIoU for three losses, Dice, cross-entropy and their sum, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three losses: a dot for each seed, and a line through their means.", "name": "fig-which-loss"}}
+# %% mystnb={"image": {"alt": "Points of the test mIoU for three losses, Dice, cross-entropy and their sum, one point for each seed, and their mean."}, "figure": {"caption": "Test mIoU for three losses: a dot for each seed, and their mean.", "name": "fig-which-loss"}}
 losses = pd.concat(
     [
         scores_of(replace(base, loss=name)).assign(loss=name)
@@ -190,7 +190,7 @@ figure = plots.plot_choices(losses, "loss", "loss")
 # The width is the number of channels of the first block; each step down doubles it. Twice the
 # width is about four times the weights.
 
-# %% mystnb={"image": {"alt": "Points of the test mIoU for three widths of the first block, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU for three widths of the first block: a dot for each seed, and a line through their means.", "name": "fig-width"}}
+# %% mystnb={"image": {"alt": "Points of the test mIoU for three widths of the first block, one point for each seed, and their mean."}, "figure": {"caption": "Test mIoU for three widths of the first block: a dot for each seed, and their mean.", "name": "fig-width"}}
 half, double = base_channels // 2, base_channels * 2
 widths = pd.concat(
     [
@@ -218,7 +218,7 @@ widths.groupby("width")[["parameters", "seconds", "miou"]].mean().round(3)
 # often, so that all runs have the same number of steps. They are the first ones of the training
 # part, for each seed the same: the luck of which pictures are labelled is not in the dots.
 
-# %% mystnb={"image": {"alt": "Points of the test mIoU for four numbers of training pictures, one point for each seed and a line through the means."}, "figure": {"caption": "Test mIoU by the number of training pictures, with the same number of steps: a dot for each seed, and a line through their means.", "name": "fig-how-much"}}
+# %% mystnb={"image": {"alt": "Points of the test mIoU for four numbers of training pictures, one point for each seed, and their mean."}, "figure": {"caption": "Test mIoU by the number of training pictures, with the same number of steps: a dot for each seed, and their mean.", "name": "fig-how-much"}}
 amounts = pd.concat(
     [
         scores_of(base, images=len(train) // share).assign(images=len(train) // share)

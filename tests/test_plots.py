@@ -41,3 +41,13 @@ def test_the_marker_of_the_best_choice_is_not_cut_off() -> None:
     top = axis.transData.transform((0, 0.41))[1] + 5 * figure.dpi / 72  # its radius
     assert top < axis.get_window_extent().y1
     plt.close(figure)
+
+
+def test_a_line_joins_choices_that_have_an_order() -> None:
+    joined = {}
+    for x in ([8, 16], ["a", "b"]):
+        figure = plot_choices(pd.DataFrame({"x": x, "miou": [0.4, 0.5]}), "x", "x")
+        styles = {line.get_linestyle() for line in figure.axes[0].lines}
+        joined[str(x)] = styles & {"-"}
+        plt.close(figure)
+    assert joined == {"[8, 16]": {"-"}, "['a', 'b']": set()}

@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
 from unet_tutorial.classes import LYFT, Classes
 
@@ -22,12 +23,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (9, 3)))
 MODEL_TITLES = {"scratch": "U-Net from scratch", "resnet34": "ResNet34 U-Net"}
 
-# Inches: what fills the text column of a page, so that letters keep their size
-# there, and can still be read on a phone.
-WIDTH = 6.8
+# Inches, and dots in each: they fill the text column of a page. A narrow figure with
+# many dots has large letters, which can still be read at half the size, on a phone.
+WIDTH, DPI = 5.6, 125
 
 sns.set_theme(style="whitegrid", context="notebook", font_scale=0.9)
-plt.rcParams.update({"figure.dpi": 110, "figure.constrained_layout.use": True})
+plt.rcParams.update({"figure.dpi": DPI, "figure.constrained_layout.use": True})
 
 
 def plot_grid(
@@ -45,7 +46,8 @@ def plot_grid(
     columns = len(rows[0])
     height, width = rows[0][0].shape[:2]
     cell = WIDTH / max(columns, 2)
-    legend = 1.2 if classes is not None else 0.3
+    # The titles, and a line for every four classes.
+    legend = 0.35 + (0.21 * math.ceil(len(classes) / 4) if classes is not None else 0)
     figure, axes = plt.subplots(
         len(rows),
         columns,
@@ -70,7 +72,7 @@ def plot_heat(
     pictures: Sequence[np.ndarray], titles: Sequence[str], label: str
 ) -> Figure:
     """Maps [H, W] of values from 0 to 1 side by side, on one scale."""
-    figure, axes = plt.subplots(1, len(pictures), figsize=(WIDTH, 2.3), squeeze=False)
+    figure, axes = plt.subplots(1, len(pictures), figsize=(WIDTH, 2), squeeze=False)
     for axis, picture, title in zip(axes[0], pictures, titles):
         drawn = axis.imshow(picture, cmap="viridis", vmin=0, vmax=1)
         axis.set_axis_off()
@@ -123,15 +125,16 @@ def colour_instances(
 
 
 def plot_class_shares(shares: pd.Series) -> Figure:
-    """Bars of each class's share of the pixels, on a logarithmic axis.
+    """Each class's share of the pixels, on a logarithmic axis.
 
     Args:
         shares: 0 to 1, by class name.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 4))
-    sns.barplot(shares, color=CURVES[0], ax=axis)
-    axis.set(yscale="log", xlabel="", ylabel="share of all pixels")
-    axis.tick_params(axis="x", rotation=45)
+    axis.plot(shares, shares.index, "o", color=CURVES[0])
+    axis.set(xscale="log", xlabel="share of all pixels, logarithmic", ylabel="")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
+    axis.invert_yaxis()
     return figure
 
 
@@ -147,7 +150,7 @@ def plot_losses(
         marks: crosses among the losses, epoch and loss of each.
         ylabel: what the loss is called.
     """
-    figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
+    figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 5.4))
     # A marker at each of many epochs would hide which line is dashed.
     every = math.ceil(max(map(len, histories.values())) / 12)
     for (label, history), colour, marker in zip(
@@ -177,14 +180,20 @@ def plot_losses(
 
 def _label_by_epoch(loss_axis: Axes, miou_axis: Axes, ylabel: str) -> None:
     loss_axis.set(xlabel="epoch", ylabel=ylabel)
-    miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, 1))
+    miou_axis.set(xlabel="epoch", ylabel="validation mIoU", ylim=(0, None))
     for axis in (loss_axis, miou_axis):
         axis.locator_params(axis="x", integer=True)
 
 
 def _legend_above(figure: Figure) -> None:
     """Inside the plots it would cover a curve sooner or later."""
-    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    entries = sum(len(axis.get_legend_handles_labels()[0]) for axis in figure.axes)
+    figure.legend(
+        loc="outside upper center",
+        ncols=3 if entries == 3 else 2,
+        fontsize=9,
+        frameon=False,
+    )
 
 
 def plot_per_class(scores: pd.DataFrame) -> Figure:
@@ -194,12 +203,19 @@ def plot_per_class(scores: pd.DataFrame) -> Figure:
         scores: columns ``class``, ``model`` and ``iou`` (0 to 1). Of several rows for
             a bar it shows the mean, and their standard deviation as a line.
     """
-    figure, axis = plt.subplots(figsize=(WIDTH, 5))
+    figure, axis = plt.subplots(figsize=(WIDTH, 4.6))
     # Tables put one below the other repeat their row numbers, which seaborn does not
     # take where a class has no IoU.
     scores = scores.reset_index(drop=True)
     sns.barplot(
-        scores, y="class", x="iou", hue="model", palette=CURVES, errorbar="sd", ax=axis
+        scores,
+        y="class",
+        x="iou",
+        hue="model",
+        palette=CURVES,
+        errorbar="sd",
+        err_kws={"linewidth": 1.5},
+        ax=axis,
     )
     axis.set(xlim=(0, 1), xlabel="IoU", ylabel="")
     axis.legend().remove()
@@ -208,19 +224,25 @@ def plot_per_class(scores: pd.DataFrame) -> Figure:
 
 
 def plot_confusion(counts: np.ndarray, title: str, classes: Classes = LYFT) -> Figure:
-    """Which class is taken for which: each row sums to 1.
+    """Which class is taken for which, in percent of each row.
 
     Args:
         counts: [C, C], pixels by true class (rows) and predicted class (columns).
         title: of the figure.
         classes: what the ids mean.
     """
-    figure, axis = plt.subplots(figsize=(WIDTH, 6))
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axis = plt.subplots(figsize=(WIDTH, 5.2))
+    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     table = pd.DataFrame(shares, classes.names, classes.names)
-    look = {"cmap": "cividis", "vmin": 0, "vmax": 1, "annot_kws": {"size": 7}}
-    sns.heatmap(table, annot=True, fmt=".2f", ax=axis, **look)
-    axis.set(xlabel="predicted", ylabel="true", title=title)
+    # Without the many zeros the others can be larger.
+    numbers = np.where(shares < 0.5, "", np.char.mod("%.0f", shares))
+    look = {"cmap": "cividis", "vmin": 0, "vmax": 100, "annot_kws": {"size": 8}}
+    sns.heatmap(table, annot=numbers, fmt="", ax=axis, **look)
+    axis.set(
+        xlabel="predicted",
+        ylabel="true",
+        title=f"{title}, in percent of the true class",
+    )
     return figure
 
 
@@ -228,7 +250,7 @@ def plot_curve(
     x: Sequence[float], curves: Mapping[str, Sequence[float]], xlabel: str, ylabel: str
 ) -> Figure:
     """Lines over one axis, each with its own colour and style."""
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.2))
     for (label, y), colour, style in zip(curves.items(), cycle(CURVES), cycle(STYLES)):
         axis.plot(x, y, linestyle=style, color=colour, label=label)
     axis.set(xlabel=xlabel, ylabel=ylabel)
@@ -242,7 +264,7 @@ def plot_spread(histories: pd.DataFrame) -> Figure:
     Args:
         histories: rows of the histories, with a column ``model``.
     """
-    figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 6))
+    figure, (loss_axis, miou_axis) = plt.subplots(2, 1, figsize=(WIDTH, 5.4))
     for (model, rows), colour in zip(
         histories.groupby("model", sort=False), cycle(CURVES)
     ):
@@ -265,7 +287,9 @@ def plot_spread(histories: pd.DataFrame) -> Figure:
 def plot_choices(
     rows: pd.DataFrame, x: str, xlabel: str, hue: str | None = None
 ) -> Figure:
-    """Test mIoU for each choice: a dot for each seed, and a line through the means.
+    """Test mIoU for each choice: a dot for each seed, and their mean.
+
+    A line joins the means of choices that are numbers; others have no order.
 
     Args:
         rows: columns ``miou`` (0 to 1), the one named by ``x``, and perhaps ``hue``.
@@ -273,16 +297,18 @@ def plot_choices(
         xlabel: what it is called.
         hue: a second choice of two, told apart by colour and line.
     """
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    figure, axis = plt.subplots(figsize=(WIDTH, 3))
+    ordered = pd.api.types.is_numeric_dtype(rows[x])
     look = {"palette": CURVES[:2]} if hue else {"color": CURVES[0]}
     sns.pointplot(
         rows,
         x=x,
         y="miou",
         hue=hue,
-        markers="",  # one at the mean would cover the seeds
+        markers="" if ordered else "_",  # a dot at the mean would cover the seeds
+        markersize=18,
         linewidth=1.5,
-        linestyles=["-", "--"] if hue else "-",
+        linestyles=("-" if hue is None else ["-", "--"]) if ordered else "none",
         errorbar=None,
         ax=axis,
         **look,
@@ -305,7 +331,7 @@ def plot_calibration(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Fig
         curves: for each model the mean probability and the share of right pixels, of
             each of some bins, both 0 to 1.
     """
-    figure, axis = plt.subplots(figsize=(WIDTH, 4))
+    figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
     axis.plot([0, 1], [0, 1], ":", color="grey", label="as sure as it is right")
     for (label, (sure, right)), colour, marker in zip(
         curves.items(), cycle(CURVES), cycle(MARKERS)
