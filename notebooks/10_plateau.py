@@ -379,7 +379,7 @@ resnet.round(4)
 # Look at the crosses, the report's values for its network from scratch: how near do they lie to
 # the dashed line, that of training?
 
-# %% mystnb={"image": {"alt": "Above, the training and validation losses over the epochs for the softmax taken twice, with the report's first and last values as crosses: the first lies on the dashed line, the last a little below it. Below, the validation mIoU, which rises."}, "figure": {"caption": "The U-Net from scratch, trained with the softmax taken twice. Crosses are the report's values for its network from scratch.", "name": "fig-twice"}}
+# %% mystnb={"image": {"alt": "Above, the training and validation losses over the epochs for the softmax taken twice, with the report's first and last values as crosses: the first lies on the dashed line, the last a little below it. Below, the validation mIoU, which rises."}, "figure": {"caption": "The U-Net from scratch, trained with the softmax taken twice. Crosses are the report's values for its network from scratch.", "name": "fig-plateau-twice"}}
 figure = plots.plot_losses(
     {"softmax twice": twice},
     marks=[(1, stated[0][0]), (plateau_epochs, stated[0][1])],

@@ -238,8 +238,8 @@ worst = max(rows, key=lambda row: (row[2] != row[1]).sum())
 figure = plots.plot_grid([worst], ["picture", "mask", "prediction"], classes)
 
 # %% [markdown]
-# In the published run it is: where the two overlap, a strip of the square is taken for the disc,
-# and a part of the disc for the square.
+# In the published run it is: where the two overlap, a part of the square is taken for the disc, and
+# a little of the disc for the square.
 #
 # Of the {result}`16_your_data.pairs` pairs most were learned from, a few chose the epoch or were
 # left out between the parts, and the rest were scored: `data check` prints how many each part
