@@ -108,6 +108,7 @@ def test_a_page_shows_its_numbers_and_where_they_came_from(tmp_path: Path) -> No
     text = " ".join(page.get_text().split())
     assert "The mIoU is 0.50." in text
     assert "A caption. Run: profile tiny, see the foot of this page." in text
+    assert "Results of 07_scratch: profile tiny, data town-tiny" in text
     assert "commit abc. Make them again with make book PROFILE=tiny" in text
 
 
