@@ -50,6 +50,14 @@ def test_the_channels_of_a_pixel_lie_together(frames: Frames, augment: str) -> N
         assert image.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_the_planes_lie_one_by_one_if_asked_for(frames: Frames) -> None:
+    usual = next(iter(batches(frames, batch_size=4)))[0]
+    flat = torch.contiguous_format
+    asked = next(iter(batches(frames, batch_size=4, memory_format=flat)))[0]
+    assert asked.is_contiguous()
+    assert torch.equal(asked, usual)
+
+
 def test_batches_are_normalised_and_hold_every_frame_once(frames: Frames) -> None:
     out = list(batches(frames, batch_size=4))
     assert [len(image) for image, _ in out] == [4, 4, 4, 3]

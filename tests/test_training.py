@@ -497,7 +497,7 @@ def test_a_run_goes_on_in_the_precision_it_began_with(
     town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auto = replace(TINY, precision="auto")
-    probe = "unet_tutorial.precision._probe"
+    probe = "unet_tutorial.hardware._probe_precision"
     for cache, faster in (("a", "bf16-mixed"), ("b", "32-true")):
         # As on two machines, each with a verdict of its own.
         monkeypatch.setattr(
@@ -710,6 +710,34 @@ def test_the_network_computes_in_the_precision_asked_for(
     assert judged == {torch.float32}
     weights = load_file(run.folder / "best.safetensors").values()
     assert torch.bfloat16 not in {weight.dtype for weight in weights}
+
+
+def test_network_and_images_lie_as_this_machine_is_fastest(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+    forward = UNet.forward
+
+    def look(self: UNet, image: torch.Tensor) -> torch.Tensor:
+        seen.add((self.training, image.is_contiguous()))
+        assert all(weight.is_contiguous() for weight in self.parameters())
+        return forward(self, image)
+
+    monkeypatch.setattr(UNet, "forward", look)
+    for machine, fastest in (
+        ("a", torch.contiguous_format),
+        ("b", torch.channels_last),
+    ):
+        monkeypatch.setattr(
+            training, "choose_memory_format", lambda *asked, fastest=fastest: fastest
+        )
+        if machine == "a":
+            with pytest.raises(Stopped):
+                fit(TINY, town, tmp_path / "run", on_epoch=stop)
+    # The second goes on as the first began.
+    run = fit(TINY, town, tmp_path / "run")
+    assert run.manifest["memory_format"] == "torch.contiguous_format"
+    assert seen == {(True, True), (False, True)}
 
 
 def test_parts_are_learned_from_and_whole_pictures_judged(

@@ -23,11 +23,11 @@ from unet_tutorial.data.batches import (
     Frames,
     batches,
     make_augmentation,
-    memory_format,
     to_network,
 )
 from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.pairs import Pair, find_pairs, read_image
+from unet_tutorial.hardware import choose_memory_format
 from unet_tutorial.losses import DiceLoss
 from unet_tutorial.models import MODEL_NAMES, build_model
 from unet_tutorial.prediction import Predictor, predict_files
@@ -154,7 +154,11 @@ def bench_data(watch: Watch = lambda *_: None) -> dict[str, Any]:
             watch,
             "feeding",
         )
-    trainers = {name: _trainer(Config(name, GPU_SIZE), fabric) for name in MODEL_NAMES}
+    trainers = {
+        name: _trainer(config, fabric, _faster(config, fabric))
+        for name in MODEL_NAMES
+        for config in [Config(name, GPU_SIZE)]
+    }
     consumed = _in_turns(
         {
             name: partial(train, [batch] * 2)
@@ -215,26 +219,35 @@ def _three_ways(
     loader = _plain_loader(chosen, config.size, batch_size)
     frames, augment = frames.on(device), make_augmentation(config.augment, config.size)
     chance = torch.Generator().manual_seed(0)
-    train, batch = _trainer(config, fabric)
+    memory_format = _faster(config, fabric)
+    train, batch = _trainer(config, fabric, memory_format)
     plain_fabric = make_fabric("32-true")
     train_plainly, _ = _trainer(config, plain_fabric, torch.contiguous_format)
     ways = {
         "plain": lambda: train_plainly((a.to(device), b.to(device)) for a, b in loader),
         "ours": lambda: train(
-            batches(frames.take(used), batch_size, device, augment, chance)
+            batches(
+                frames.take(used), batch_size, device, augment, chance, memory_format
+            )
         ),
         "ceiling": lambda: train([batch] * some),
     }
     return _in_turns(ways, device, watch, f"{config.model} {config.base_channels}")
 
 
+def _faster(config: Config, fabric: Fabric) -> torch.memory_format:
+    """As a run of this configuration would choose it."""
+    precision = fabric.strategy.precision.precision
+    return choose_memory_format(config, fabric.device, precision)
+
+
 def _trainer(
     config: Config,
     fabric: Fabric,
-    layout: torch.memory_format | None = None,
+    memory_format: torch.memory_format,
 ) -> tuple[Callable[[Batches], int], tuple[Tensor, Tensor]]:
     """What trains on batches and counts the images, and a batch for it."""
-    state = setup(config, 13, config.batch_size, fabric, layout=layout)
+    state = setup(config, 13, config.batch_size, fabric, memory_format=memory_format)
     shape, device = (config.batch_size, *config.size), fabric.device
     image = torch.rand(shape[0], 3, *config.size, device=device)
     mask = torch.randint(13, shape, device=device)
@@ -243,7 +256,7 @@ def _trainer(
         losses = train_one_epoch(state.model, data, DiceLoss(), state.optimizer, fabric)
         return config.batch_size * len(losses)
 
-    return train, (image.to(memory_format=layout or memory_format(device)), mask)
+    return train, (image.to(memory_format=memory_format), mask)
 
 
 def bench_predict(watch: Watch = lambda *_: None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from unet_tutorial.classes import LYFT, LYFT_CHALLENGE, Classes
-from unet_tutorial.data.batches import memory_format, to_network
+from unet_tutorial.data.batches import to_network
 from unet_tutorial.data.pairs import (
     Pair,
     digest_pair,
@@ -25,9 +25,9 @@ from unet_tutorial.data.pairs import (
 )
 from unet_tutorial.data.target import Target, choose_target, lyft_target
 from unet_tutorial.errors import UserError
+from unet_tutorial.hardware import choose_precision, usual_memory_format
 from unet_tutorial.metrics import ConfusionMatrix, lyft_score, road_and_vehicle
 from unet_tutorial.models import build_model
-from unet_tutorial.precision import choose_precision
 from unet_tutorial.processes import best_device
 from unet_tutorial.runs import Run, load_weights
 
@@ -60,8 +60,8 @@ class Predictor:
         self.target = target_of(config.target, run.classes)
         self.device = torch.device(device or best_device())
         self.model = load_model(run)
-        layout = memory_format(self.device)
-        self.model.to(self.device).to(memory_format=layout).eval()
+        memory_format = usual_memory_format(self.device)
+        self.model.to(self.device).to(memory_format=memory_format).eval()
         precision = choose_precision(config.precision, self.device)
         self.in_16_bits = precision == "bf16-mixed"
         self.resize = v2.Resize(tuple(config.size), antialias=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unet_tutorial.errors import UserError
-from unet_tutorial.precision import choose_precision
+from unet_tutorial.hardware import choose_precision
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -30,10 +30,10 @@ EPOCH = "epoch-{}.safetensors"
 DECIDING = (
     "classes.py",
     "data/*.py",
+    "hardware.py",
     "losses.py",
     "metrics.py",
     "models/*.py",
-    "precision.py",
     "processes.py",
     "training.py",
 )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,22 @@ from torch import Tensor, nn
 
 from unet_tutorial.classes import Classes
 from unet_tutorial.config import Config
-from unet_tutorial.data.batches import (
-    Frames,
-    batches,
-    make_augmentation,
-    memory_format,
-)
+from unet_tutorial.data.batches import Frames, batches, make_augmentation
 from unet_tutorial.data.cache import DecodedSet, open_set
 from unet_tutorial.data.pairs import Pair, join_digests
 from unet_tutorial.data.split import split_pairs
 from unet_tutorial.errors import UserError, reason_of
 from unet_tutorial.files import digest_files, locked
+from unet_tutorial.hardware import (
+    MEMORY_FORMATS,
+    PRECISIONS,
+    choose_memory_format,
+    usual_memory_format,
+)
 from unet_tutorial.losses import LOSS_NAMES, make_loss
 from unet_tutorial.metrics import ConfusionMatrix
 from unet_tutorial.models import MODEL_NAMES, build_model
 from unet_tutorial.models.resnet_unet import ResNet34UNet, load_encoder_weights
-from unet_tutorial.precision import PRECISIONS
 from unet_tutorial.processes import (
     add_up,
     is_shared,
@@ -157,6 +158,8 @@ class State:
     schedule: torch.optim.lr_scheduler.LRScheduler
     weights_used: str
     """What the encoder started from."""
+    memory_format: torch.memory_format
+    """Of the network and its images."""
     history: list[Row] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -190,7 +193,7 @@ def setup(
     images: int,
     fabric: Fabric,
     model: nn.Module | None = None,
-    layout: torch.memory_format | None = None,
+    memory_format: torch.memory_format | None = None,
 ) -> State:
     """Build the network and its optimizer on the device.
 
@@ -200,8 +203,8 @@ def setup(
         images: how many there are to train on, for the schedule.
         fabric: where.
         model: another network than the one that the configuration names.
-        layout: in memory; by default what
-            :func:`unet_tutorial.data.batches.memory_format` says.
+        memory_format: of the network and its images; by default what
+            :func:`unet_tutorial.hardware.usual_memory_format` says.
 
     Raises:
         UserError: if the encoder's weights cannot be had, or the model or the schedule
@@ -213,12 +216,13 @@ def setup(
         model = build_model(config.model, num_classes, config.base_channels)
     if isinstance(model, ResNet34UNet):
         weights_used = load_encoder_weights(model, config.encoder_weights)
-    model = model.to(memory_format=layout or memory_format(fabric.device))
+    memory_format = memory_format or usual_memory_format(fabric.device)
+    model = model.to(memory_format=memory_format)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     model, optimizer = fabric.setup(model, optimizer)
     steps = math.ceil(_batches_per_epoch(images, config, fabric) / config.accumulate)
     schedule = make_schedule(config.schedule, optimizer, config.epochs * steps)
-    return State(model, optimizer, schedule, weights_used)
+    return State(model, optimizer, schedule, weights_used, memory_format)
 
 
 def make_schedule(
@@ -316,6 +320,7 @@ def learn(
     """
     augment = make_augmentation(config.augment, config.size, config.crop)
     batch_size = config.batch_size // fabric.world_size
+    prepare = partial(batches, device=fabric.device, memory_format=state.memory_format)
     per_epoch = _batches_per_epoch(len(train), config, fabric)
     numbers = itertools.count(per_epoch * len(state.history) + 1)
     while len(state.history) < config.epochs:
@@ -327,7 +332,7 @@ def learn(
         mine = share_positions(shuffled, config.batch_size, fabric)
         losses = train_one_epoch(
             state.model,
-            batches(train.take(mine), batch_size, fabric.device, augment, chance),
+            prepare(train.take(mine), batch_size, augment=augment, generator=chance),
             loss_function,
             state.optimizer,
             fabric,
@@ -348,7 +353,7 @@ def learn(
             )
         share_buffers(state.model)
         asked = val.take(share_batches(len(val), config.batch_size, fabric))
-        to_judge = batches(asked, config.batch_size, fabric.device)
+        to_judge = prepare(asked, config.batch_size)
         val_loss, confusion = evaluate(state.model, to_judge, loss_function, classes)
         if not math.isfinite(val_loss) or not confusion.counts.any():
             raise UserError(
@@ -415,8 +420,13 @@ def fit(
     data = open_set(data_dir, config.size, config.target, skip_bad, on_pair)
     classes, parts = data.target.classes, _sound_parts(data, data_dir)
     about = _describe(config, data, parts)
-    fabric = make_fabric(_precision(config, about, run_dir))
-    about["precision"] = fabric.strategy.precision.precision
+    begun = _begun_as(about, run_dir)
+    fabric = make_fabric(begun.get("precision") or config.precision)
+    precision = about["precision"] = fabric.strategy.precision.precision
+    memory_format = MEMORY_FORMATS.get(
+        str(begun.get("memory_format"))
+    ) or choose_memory_format(config, fabric.device, precision)
+    about["memory_format"] = fabric.broadcast(str(memory_format))
     # One process looks, and all learn the same.
     if fabric.broadcast(is_finished(run_dir, about)):
         run = load_run(run_dir)
@@ -437,7 +447,8 @@ def fit(
     loss_function = make_loss(
         config.loss, classes.ignore_index, weights, config.label_smoothing
     ).to(fabric.device)
-    state = setup(config, len(classes), len(train), fabric)
+    memory_format = MEMORY_FORMATS[about["memory_format"]]
+    state = setup(config, len(classes), len(train), fabric, memory_format=memory_format)
 
     origin = provenance(fabric.device)  # the code may change while it trains
     with _begun(run_dir, about, overwrite, fabric) as saved:
@@ -508,7 +519,7 @@ def _sound_parts(data: DecodedSet, data_dir: Path) -> dict[str, list[Pair]]:
 def _describe(
     config: Config, data: DecodedSet, parts: dict[str, list[Pair]]
 ) -> dict[str, Any]:
-    """Everything that decides a run, but the precision."""
+    """Everything that decides a run, but precision and memory format."""
     weights_file = Path(config.encoder_weights)
     return {
         "config": asdict(config),
@@ -553,15 +564,15 @@ def _begun(
         yield saved
 
 
-def _precision(config: Config, about: dict[str, Any], run_dir: Path) -> str:
-    """What is asked for; or what ``auto`` was when the very same run began.
+def _begun_as(about: dict[str, Any], run_dir: Path) -> dict[str, Any]:
+    """The precision and the memory format of the very same run, if it has begun.
 
     What is faster is a matter of the machine and the hour, and the run goes on as it
     began.
     """
     begun = begun_setup(run_dir)
-    precision = begun.pop("precision", None)
-    return str(precision) if begun == as_read(about) else config.precision
+    chosen = {name: begun.pop(name, None) for name in ("precision", "memory_format")}
+    return chosen if begun == as_read(about) else {}
 
 
 def _keep(run_dir: Path, state: State, config: Config) -> None:

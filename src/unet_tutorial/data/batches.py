@@ -10,6 +10,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
 
 from unet_tutorial.errors import UserError
+from unet_tutorial.hardware import usual_memory_format
 
 # The statistics of ImageNet, which pretrained encoders expect; a network
 # trained from scratch does as well with them as with any others.
@@ -122,6 +123,7 @@ def batches(
     device: torch.device | str = "cpu",
     augment: v2.Transform | None = None,
     generator: torch.Generator | None = None,
+    memory_format: torch.memory_format | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Go through the frames once, in their order.
 
@@ -131,30 +133,22 @@ def batches(
         device: where the batch is augmented, normalised and returned.
         augment: as :func:`make_augmentation` makes it.
         generator: decides the augmentation.
+        memory_format: of the images; by default what
+            :func:`unet_tutorial.hardware.usual_memory_format` says.
 
     Yields:
-        Normalised images [N, 3, H, W] float32, and masks [N, H, W] int64. In memory
-        the channels of a pixel lie as :func:`memory_format` says.
+        Normalised images [N, 3, H, W] float32, and masks [N, H, W] int64.
     """
     device = torch.device(device)
+    memory_format = memory_format or usual_memory_format(device)
     rows = frames.rows.to(frames.images.device)
     for chosen in rows.split(batch_size) if len(rows) else ():
         image = _bring(frames.images[chosen], device).permute(0, 3, 1, 2)
         mask = _bring(frames.masks[chosen], device)
         if augment is not None:
             image, mask = _augment(image, mask, augment, generator)
-        image = image.contiguous(memory_format=memory_format(device))
+        image = image.contiguous(memory_format=memory_format)
         yield to_network(image), mask.long()
-
-
-def memory_format(device: torch.device) -> torch.memory_format:
-    """How networks and images lie in memory.
-
-    Most hardware convolves faster where the channels of a pixel lie together. Apple's
-    GPUs are slower then, and torch's gradients of batch normalisation wrong there
-    (pytorch issues 193349 and 175189).
-    """
-    return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def _bring(tensor: Tensor, device: torch.device) -> Tensor:
