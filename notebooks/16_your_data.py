@@ -69,7 +69,8 @@ seed = 0  # decides the pictures, weights and order
 # frames of a drive, so that neighbours stay together; names without a number are dealt out one by
 # one. Only the file's name counts, not its folder's. Unrelated pictures with running numbers are taken
 # for a drive as well, and some are left out between the parts. A small set is cut in three in the
-# order of its names. To use all pictures, give them names without numbers, or name the parts
+# order of its names, and so is one whose numbers go up in steps of more than three, as if every
+# tenth frame of a film was labelled. To use all pictures, give them names without numbers, or name the parts
 # yourself.
 #
 # Photographs are mostly JPEG files, and a phone notes beside the pixels which way is up. Save
