@@ -482,10 +482,10 @@ def test_a_run_that_another_call_has_just_finished_is_kept(
 def test_a_run_that_another_call_finishes_at_this_moment_is_not_made_anew(
     town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def finish_meanwhile(*arguments: Any) -> Any:
+    def finish_meanwhile(*arguments: Any, **named: Any) -> Any:
         monkeypatch.undo()
         fit(TINY, town, tmp_path / "run")
-        return training.setup(*arguments)
+        return training.setup(*arguments, **named)
 
     monkeypatch.setattr(training, "setup", finish_meanwhile)
     with pytest.raises(UserError, match="another call has just finished this run"):
