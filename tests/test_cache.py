@@ -126,6 +126,14 @@ def test_the_same_data_by_another_path_have_the_same_cache(
         opened.frames(find_pairs(data))
 
 
+def test_data_behind_a_link_have_the_same_cache(data: Path, tmp_path: Path) -> None:
+    decoded(data)
+    (tmp_path / "link").symlink_to(data)
+    assert decoded(tmp_path / "link")[1] == 0
+    assert decoded(data)[1] == 0
+    assert decoded(tmp_path / "link/../data")[1] == 0
+
+
 def test_a_fault_that_passed_is_forgotten(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,10 +18,11 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import unet_tutorial
-from unet_tutorial import training
+from unet_tutorial import cli, training
 from unet_tutorial.classes import LYFT
 from unet_tutorial.cli import app
 from unet_tutorial.config import Config
@@ -252,6 +254,23 @@ def test_ctrl_c_ends_the_step_and_says_how_to_go_on(
     done = call(*run)
     assert done.exit_code == 0, done.output
     assert done.stdout.count("epoch   1") == done.stdout.count("epoch   2") == 1
+
+
+def test_a_bar_begins_with_the_work_and_lines_stand_above_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = StringIO()
+    screen = Console(file=terminal, force_terminal=True, width=60, highlight=False)
+    monkeypatch.setattr(cli, "console", screen)
+    monkeypatch.setattr(cli, "errors", Console(stderr=True))
+    with cli._progress("working", 3) as advance:
+        assert terminal.getvalue() == ""  # what is downloaded first has its own
+        advance(1)
+        cli.console.print("epoch 1")
+        advance(2)
+    # Before the line the bar's is erased.
+    assert "working" in terminal.getvalue()
+    assert "\x1b[2Kepoch 1\n" in terminal.getvalue()
 
 
 def test_a_path_that_looks_like_markup_is_printed_as_it_is(tmp_path: Path) -> None:

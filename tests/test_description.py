@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.conftest import TINY
 from unet_tutorial.classes import LYFT
+from unet_tutorial.data.cache import open_set
 from unet_tutorial.data.description import read_description
 from unet_tutorial.data.pairs import check_pairs, find_pairs
 from unet_tutorial.data.split import split_pairs
@@ -218,3 +219,10 @@ def test_camvid_is_read_by_its_description_alone(tmp_path: Path) -> None:
     report = check_pairs(tmp_path / "val.yaml")
     assert report.faults == []
     assert report.pixels[:12].sum() == 101 * 360 * 480
+
+
+def test_a_set_is_decoded_once_by_its_folder_and_by_its_description(own: Path) -> None:
+    open_set(own, (24, 32))
+    open_set(
+        own / "dataset.yaml", (24, 32), on_pair=lambda *_: pytest.fail("decoded again")
+    )

@@ -217,7 +217,7 @@ def point_to(monkeypatch: pytest.MonkeyPatch, port: int, cache: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     # Whatever the environment says of the world outside.
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
 
 @pytest.fixture
@@ -245,6 +245,48 @@ def test_imagenet_weights_are_fetched_once_and_then_read_from_the_cache(
     load_encoder_weights(source, str(weights_file))
     assert torch.equal(first_weights(fetched), first_weights(source))
     assert torch.equal(first_weights(cached), first_weights(source))
+
+
+class SignedHub(Hub):
+    """Sends on to an address that is good for one download, as the hub does."""
+
+    sent: list[int]
+
+    def do_HEAD(self) -> None:
+        if "/resolve/" not in self.path:
+            return self.send_error(404)
+        port = self.headers["Host"].partition(":")[2]
+        self.send_response(302)
+        self.send_header("Content-Length", "0")
+        # On another host, to which the client's first question does not go on.
+        self.send_header("Location", f"http://localhost:{port}/signed")
+        self.send_header("X-Linked-Size", str(len(self.content)))
+        self.send_header("X-Linked-ETag", '"0123456789abcdef"')
+        self.send_header("X-Repo-Commit", self.path.split("/")[4])
+        self.end_headers()
+        return None
+
+    def do_GET(self) -> None:
+        if self.path != "/signed" or self.sent:
+            return self.do_HEAD()
+        self.sent.append(len(self.content))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+        return None
+
+
+def test_the_weights_are_not_asked_for_before_they_are_fetched(
+    weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {"content": weights_file.read_bytes(), "sent": []}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("H", (SignedHub,), content))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    point_to(monkeypatch, server.server_port, tmp_path / "cache")
+    assert load_encoder_weights(ResNet34UNet(), "imagenet") == "imagenet"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["refuses", "never answers"])
