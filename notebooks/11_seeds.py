@@ -196,8 +196,8 @@ gains = [
 #
 # | on the test pictures | parameters | mIoU | accuracy |
 # | --- | --: | --: | --: |
-# | most frequent class of each position | – | {result}`11_seeds.baselines.position:.3f` | {result}`02_road_scenes.pixel_accuracy:.3f` |
-# | most frequent class of each colour and place | – | {result}`11_seeds.baselines.colour:.3f` | {result}`02_road_scenes.by_colour.pixel_accuracy:.3f` |
+# | class by position | – | {result}`11_seeds.baselines.position:.3f` | {result}`02_road_scenes.pixel_accuracy:.3f` |
+# | class by colour and place | – | {result}`11_seeds.baselines.colour:.3f` | {result}`02_road_scenes.by_colour.pixel_accuracy:.3f` |
 # | U-Net from scratch | {result}`11_seeds.scratch.parameters:,` | {result}`11_seeds.scratch.miou.mean:.3f` ± {result}`11_seeds.scratch.miou.spread:.3f` | {result}`11_seeds.scratch.pixel_accuracy.mean:.3f` ± {result}`11_seeds.scratch.pixel_accuracy.spread:.3f` |
 # | ResNet34 U-Net | {result}`11_seeds.resnet34.parameters:,` | {result}`11_seeds.resnet34.miou.mean:.3f` ± {result}`11_seeds.resnet34.miou.spread:.3f` | {result}`11_seeds.resnet34.pixel_accuracy.mean:.3f` ± {result}`11_seeds.resnet34.pixel_accuracy.spread:.3f` |
 #
@@ -212,7 +212,7 @@ gains = [
 # $\sqrt{(s_1^2 + s_2^2)/3}$, from both spreads $s$, and these lie about four of that apart. With many
 # seeds that would settle it. Three know their own spread badly: by Student's t distribution with two
 # degrees of freedom, chance alone gives a ratio of four or more in about one case of twenty. So this
-# is evidence, and no strong one.
+# is evidence, but not strong evidence.
 #
 # Mind what the spread leaves out. All runs share one training part and one test part; what other
 # streets would change, it does not say.
