@@ -479,35 +479,13 @@ def evaluate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Score a run on a part of the data, at the masks' own size."""
-    from unet_tutorial.data.description import read_description
-    from unet_tutorial.data.pairs import match_pairs, refuse
-    from unet_tutorial.data.split import split_pairs
     from unet_tutorial.files import write_json
-    from unet_tutorial.prediction import Predictor, refuse_known, score
+    from unet_tutorial.prediction import Predictor, choose_pairs, score
     from unet_tutorial.runs import load_run
 
-    pairs, alone = match_pairs(data)
-    if not skip_bad:
-        refuse(alone)
-    if split != "all":
-        parts = split_pairs(pairs)
-        if split not in parts:
-            raise UserError(
-                f"split '{split}' is not known: choose one of {', '.join(parts)}, all"
-            )
-        pairs = parts[split]
-    if not pairs:
-        raise UserError(f"{data}: has no pair for '{split}'; choose another --split")
     trained = load_run(run)
-    if split in ("val", "test"):
-        refuse_known(trained, pairs)
+    pairs, alone = choose_pairs(trained, data, split, skip_bad)
     predictor = Predictor(trained)
-    known, given = predictor.target.source, read_description(data).classes
-    if (known.names, known.ignore_index) != (given.names, given.ignore_index):
-        raise UserError(
-            f"{run}: was trained for other classes than those of {data}; give it data "
-            "with the same names, in the same order, and the same ignored id"
-        )
     with _progress("scoring", len(pairs)) as advance:
         scores, _ = score(predictor, pairs, skip_bad, on_pair=advance)
     count = len(pairs) - len(scores["skipped"])

@@ -15,16 +15,20 @@ from torchvision.transforms import v2
 
 from unet_tutorial.classes import LYFT, LYFT_CHALLENGE, Classes
 from unet_tutorial.data.batches import to_network
+from unet_tutorial.data.description import read_description
 from unet_tutorial.data.pairs import (
     Pair,
     digest_pair,
+    match_pairs,
     read_image,
     read_pair,
+    refuse,
     write_mask,
     write_picture,
 )
+from unet_tutorial.data.split import split_pairs
 from unet_tutorial.data.target import Target, choose_target, lyft_target
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import UserError, check_known
 from unet_tutorial.hardware import choose_precision, usual_memory_format
 from unet_tutorial.metrics import ConfusionMatrix, lyft_score, road_and_vehicle
 from unet_tutorial.models import build_model
@@ -98,13 +102,48 @@ def target_of(name: str | None, classes: Classes) -> Target:
     return choose_target(name, classes if name is None else LYFT)
 
 
-def refuse_known(run: Run, pairs: list[Pair]) -> None:
-    """See that a run was trained on none of the pairs that it is to be judged on.
+def choose_pairs(
+    run: Run, data: Path, split: str, skip_bad: bool = False
+) -> tuple[list[Pair], list[str]]:
+    """What a run is to be scored on.
+
+    Args:
+        run: a finished run.
+        data: a folder or a description.
+        split: a part, ``"train"``, ``"val"`` or ``"test"``, or ``"all"``.
+        skip_bad: leave out what stands alone or is no PNG file, instead of stopping.
+
+    Returns:
+        The pairs, and what was left out, in words.
 
     Raises:
-        UserError: if it was, as when a small set has changed since and is now split
+        UserError: if the data cannot be read or have other classes, or the part is not
+            known or empty; and if the run was trained on some of the pairs that it
+            should not know, as when a small set has changed since and is now split
             another way.
     """
+    known = target_of(run.config.target, run.classes).source
+    given = read_description(data).classes
+    if (known.names, known.ignore_index) != (given.names, given.ignore_index):
+        raise UserError(
+            f"{run.folder}: was trained for other classes than those of {data}; give "
+            "it data with the same names, in the same order, and the same ignored id"
+        )
+    pairs, alone = match_pairs(data)
+    if not skip_bad:
+        refuse(alone)
+    if split != "all":
+        parts = split_pairs(pairs)
+        check_known("split", split, (*parts, "all"))
+        pairs = parts[split]
+    if not pairs:
+        raise UserError(f"{data}: has no pair for '{split}'; choose another split")
+    if split in ("val", "test"):
+        _refuse_known(run, pairs)
+    return pairs, alone
+
+
+def _refuse_known(run: Run, pairs: list[Pair]) -> None:
     trained_on = set(run.manifest.get("trained_on", ()))
     known = [pair for pair in pairs if _digest(pair) in trained_on]
     if known:
