@@ -66,8 +66,8 @@ image.shape
 # ```
 #
 # Batch normalisation {cite}`ioffe2015` stands between convolution and ReLU. In training it shifts
-# and scales each channel to mean 0 and variance 1 over the batch, and then to a mean and a spread
-# of its own that are learnt; once training is over, it uses averages that it collected meanwhile.
+# and scales each channel to mean 0 and variance 1 over all positions of all pictures of the batch,
+# and then to a mean and a spread of its own that are learnt; once training is over, it uses averages that it collected meanwhile.
 # The paper of the U-Net has none, and the report does not mention any. Nor does the paper pad its
 # convolutions: its answers are smaller than its pictures, and its skips are cropped.
 #

@@ -79,8 +79,9 @@ figure = plots.plot_losses({"from scratch": run.history})
 #
 # If the validation loss rose while the training loss still fell, the network would be
 # learning its training pictures by heart. In the published run it does not rise, but from the
-# middle of the run on it falls about half as fast as the training loss: a longer run might gain a
-# little, not much. The weights kept are those of epoch {result}`07_scratch.best_epoch`, the best on
+# middle of the run on it falls about half as fast as the training loss, and the mIoU still rises at
+# the end. What a longer run would bring cannot be read from these curves: a class that is not found
+# yet may still be discovered. The weights kept are those of epoch {result}`07_scratch.best_epoch`, the best on
 # the validation pictures.
 #
 # A step up in the mIoU that lasts is often a class that the network has discovered: the Dice loss
@@ -156,8 +157,9 @@ figure = plots.plot_heat(
 
 # %% [markdown]
 # Where the network is unsure it is often wrong. The reverse does not hold: many wrong
-# pixels are answered with confidence, for the Dice loss pushes probabilities towards
-# 0 and 1. A high one is no promise.
+# pixels are answered with confidence. The Dice loss rewards probabilities near 0 and 1, and a
+# network that knows its training pictures by heart becomes too sure as well; which it is here was
+# not measured. A high probability is no promise.
 #
 # ## Summary
 #

@@ -36,7 +36,7 @@ seed = 0  # decides the weights that are random, and the order
 # build a decoder on top. Here it is a ResNet with 34 layers {cite}`he2015`; the
 # decoder is that of the library segmentation-models-pytorch {cite}`iakubovskii2019`.
 #
-# That decoder differs from ours in two ways. It enlarges by repeating pixels, where ours has a
+# Two of its differences from ours matter here. It enlarges by repeating pixels, where ours has a
 # transposed convolution. And its finest skip has half the picture's height and width, since the
 # ResNet halves the picture in its first layer: the last step up has no skip.
 #
@@ -174,7 +174,8 @@ save_results(
 #
 # In the published runs the network with more parameters scores lower. It ends with the lower
 # training loss and the higher validation loss: it fits the training pictures better and new ones
-# worse. Random weights, few pictures and the missing finest skip may each have a part in that.
+# worse. Both networks start from random weights. Many parameters for few pictures, the missing finest
+# skip, and deepest features of half as many rows and columns may each have a part in that.
 
 # %% [markdown]
 # ## Predictions

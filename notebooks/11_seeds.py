@@ -45,8 +45,9 @@ real_dir = "data/lyft"  # the real Lyft data, if they are there
 # Data, split, epochs, batches, loss, learning rate and augmentation are the same for both
 # networks. The same seed shows both the same pictures in the same order; their initial
 # weights cannot be compared. The ResNet34 starts from **random** weights in all of these
-# runs, so that the networks differ in architecture alone; what pretraining brings is the
-# matter of {doc}`13_pretraining`.
+# runs; what pretraining brings is the matter of {doc}`13_pretraining`. So the networks differ in
+# architecture, and in how their random weights are drawn, each as its library does it. The learning
+# rate is the report's for both, and was tuned for neither.
 #
 # Which network learns faster at first, which is ahead at the end, and where do the bands overlap?
 
@@ -200,16 +201,21 @@ gains = [
 # | U-Net from scratch | {result}`11_seeds.scratch.parameters:,` | {result}`11_seeds.scratch.miou.mean:.3f` ± {result}`11_seeds.scratch.miou.spread:.3f` | {result}`11_seeds.scratch.pixel_accuracy.mean:.3f` ± {result}`11_seeds.scratch.pixel_accuracy.spread:.3f` |
 # | ResNet34 U-Net | {result}`11_seeds.resnet34.parameters:,` | {result}`11_seeds.resnet34.miou.mean:.3f` ± {result}`11_seeds.resnet34.miou.spread:.3f` | {result}`11_seeds.resnet34.pixel_accuracy.mean:.3f` ± {result}`11_seeds.resnet34.pixel_accuracy.spread:.3f` |
 #
-# In the published runs colour and place come close to the networks in accuracy, where large
-# classes decide, and far less so in mIoU.
+# In the published runs colour and place answer about twice as many pixels wrongly as the networks.
+# In the mIoU, where small classes count as much as large ones, they fall farther behind.
 #
 # The difference in mIoU, ResNet34 less scratch, goes seed by seed from
 # {result}`11_seeds.gain.lowest:+.3f` to {result}`11_seeds.gain.highest:+.3f`. In the published runs
 # both are negative: the network from
 # scratch is ahead with every seed. That alone says little, since even of two equal networks three
 # seeds agree in one case of four. But two such means differ by chance with a standard deviation of
-# $\sqrt{(s_1^2 + s_2^2)/3}$, from both spreads $s$, and these lie about four of that apart. Three
-# seeds know their own spread badly, so this is strong evidence and no proof.
+# $\sqrt{(s_1^2 + s_2^2)/3}$, from both spreads $s$, and these lie about four of that apart. With many
+# seeds that would settle it. Three know their own spread badly: by Student's t distribution with two
+# degrees of freedom, chance alone gives a ratio of four or more in about one case of twenty. So this
+# is evidence, and no strong one.
+#
+# Mind what the spread leaves out. All runs share one training part and one test part; what other
+# streets would change, it does not say.
 #
 # ## Class by class
 #
@@ -314,8 +320,8 @@ figure = plots.plot_calibration(calibration)
 # apart from scratch and {result}`11_seeds.off.resnet34:.3f` with the ResNet34 (the expected
 # calibration error). If a network gave each answer the probability 1, this would be its share of
 # wrong pixels. In the published runs the network from scratch stays a third below that, the ResNet34
-# less than a fifth: the Dice loss pushes probabilities towards 0 and 1 ({doc}`07_scratch`). All dots lie below the diagonal, so both networks are surer
-# than they may be. Nearly all pixels lie in the last bin; the other dots, those on the left above
+# less than a fifth. All dots lie below the diagonal, so both networks are surer than they may be
+# ({doc}`07_scratch` has two possible causes). Nearly all pixels lie in the last bin; the other dots, those on the left above
 # all, rest on few.
 #
 # ## Does another recipe help, with larger pictures?
@@ -387,11 +393,11 @@ figure = plots.plot_per_class(
 # %% [markdown]
 # If the size were what counts, lines, signs and poles should gain most, and the ResNet34 more than
 # the other network: its deepest features have a thirty-second of the height and width, and little
-# is left there of a small picture. In the published runs that holds for signs from scratch only.
-# There walls, pedestrians and *Other* gain more than lines and poles, and the mIoU of the ResNet34
-# gains less than that of the network from scratch. The longer training and the other
-# learning rate must have their part in it; {doc}`14_resolution` asks what is lost to the size
-# itself.
+# is left there of a small picture. In the published runs poles and lines do gain a little more with the
+# ResNet34, and signs less. But walls gain as much as these, so that the size is probably not the
+# only cause, and the two mIoUs gain alike within the spread over seeds. The size, the learning rate
+# and the length were changed at once, and these runs cannot part them; {doc}`14_resolution` asks
+# what is lost to the size itself.
 #
 # To try it on data of your own, add `--schedule cosine --learning-rate 0.001 --batch-size 4` and
 # a larger `--size` to the call of {doc}`16_your_data`, and compare with a run without.

@@ -220,13 +220,13 @@ table.round(3)
 # On smaller pictures the mIoU is {result}`14_resolution.scores.smaller.mIoU:.3f`, where the
 # middle has {result}`14_resolution.oracle.part middle:.3f` and the shares
 # {result}`14_resolution.oracle.part shares:.3f`. At half of the size the middle lies beside its
-# picture, as said above, and lacks more than the size costs; the shares do not. What they lack to 1
-# is lost to the size of the answer. What the network lacks to them is lost elsewhere, and what
-# cannot be seen in a smaller picture is a part of that: in the published run by far the larger
-# loss.
+# picture, as said above, and lacks more than the size costs; the shares do not. What the network
+# lacks to them is in the published run by far the larger loss. Is that due to the size as well?
 #
 # On parts the mIoU is {result}`14_resolution.scores.parts.mIoU:.3f`, and at the pictures' own
-# size, where an oracle scores 1, {result}`14_resolution.scores.own size.mIoU:.3f`. One run each;
+# size, where an oracle scores 1, {result}`14_resolution.scores.own size.mIoU:.3f`. In the published
+# runs that network lacks as much to its oracle as the first to the shares: little of what is missing
+# is due to the size. One run each;
 # by {doc}`11_seeds`, what lies close together may come out the other way with another seed.
 #
 # Vehicle IoU counts the hood of the camera's own car, and vehicle F2 does not. In the published

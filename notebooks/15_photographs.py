@@ -248,8 +248,9 @@ figure = plots.plot_curve(
 # all six in the published trials. They buy rare classes with pixels of the frequent ones. Without
 # them the sum has the second-highest accuracy, and the lowest mIoU.
 #
-# In the town mirroring lowered the score ({doc}`12_questions`), here it did not. The data differ, and
-# so do the steps and the size. Neither result carries over to data of your own.
+# In the town mirrored runs ended a little lower, by less than seeds lie apart; only the roads gave a
+# hint ({doc}`12_questions`). Here one ended higher. Neither is evidence, and neither carries over to
+# data of your own.
 #
 # ## The long runs
 #

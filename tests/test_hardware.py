@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from unet_tutorial import hardware
+from unet_tutorial import hardware, models
 from unet_tutorial.config import Config
 from unet_tutorial.hardware import choose_memory_format, choose_precision
 
@@ -64,8 +64,8 @@ def test_a_processor_takes_the_faster_memory_format(
 ) -> None:
     tried = []
 
-    def seconds(build: Any, shape: tuple, ways: list[hardware.Way]) -> list[float]:
-        tried.append((build().head.in_channels, shape, ways))
+    def seconds(*question: Any) -> list[float]:
+        tried.append(question)
         return [usual, other]
 
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path)
@@ -77,7 +77,10 @@ def test_a_processor_takes_the_faster_memory_format(
         ("bf16-mixed", torch.channels_last),
         ("bf16-mixed", torch.contiguous_format),
     ]
-    assert tried == [(24, (1, 3, 64, 80), ways), (24, (1, 3, 96, 128), ways)]
+    assert tried == [
+        ("scratch", 24, (1, 3, 64, 80), ways),
+        ("scratch", 24, (1, 3, 96, 128), ways),
+    ]
 
 
 def test_each_way_of_a_step_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +108,8 @@ def test_each_way_of_a_step_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     before = torch.random.get_rng_state()
-    measured = hardware._seconds_per_step(lambda: Watched(3, 4, 3), (1, 3, 8, 8), ways)
+    monkeypatch.setattr(models, "build_model", lambda *named: Watched(3, 4, 3))
+    measured = hardware._seconds_per_step("scratch", 16, (1, 3, 8, 8), ways)
     assert measured == [1, 2, 3]
     assert torch.equal(torch.random.get_rng_state(), before)
     assert seen == 4 * [

@@ -320,12 +320,19 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
     with pytest.raises(Stopped):
         fit(config, town, tmp_path / "run", on_batch=stop_there)
     epochs: list[float] = []
+    steps: list[int] = []
     run = fit(
-        config, town, tmp_path / "run", on_epoch=lambda row: epochs.append(row["epoch"])
+        config,
+        town,
+        tmp_path / "run",
+        on_batch=lambda done, total: steps.append(done),
+        on_epoch=lambda row: epochs.append(row["epoch"]),
     )
     assert_same_run(run.folder, whole.folder)
     batches_an_epoch = -(-whole.manifest["data"]["pairs"]["train"] // 4)
-    assert epochs[0] == (stop_at - 1) // batches_an_epoch + 1
+    whole_epochs = (stop_at - 1) // batches_an_epoch
+    assert steps[0] == whole_epochs * batches_an_epoch + 1
+    assert epochs == run.history["epoch"].tolist()  # of those before, too
 
 
 def assert_same_run(one: Path, other: Path) -> None:

@@ -2,6 +2,7 @@
 
 # Modules that need torch are imported inside the commands, so that --help and
 # faulty calls answer at once.
+import functools
 import os
 import signal
 import sys
@@ -38,8 +39,13 @@ MUTE = SHARED and os.environ.get("LOCAL_RANK", "0") != "0"
 # What torch says if it is so, of GPUs and of processors: it has no one class for both.
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 # Without markup: a path may hold what looks like it.
-console = Console(markup=False, highlight=False, quiet=SILENT)
-errors = Console(stderr=True, markup=False, highlight=False, quiet=MUTE)
+console = Console(markup=False, highlight=False, soft_wrap=True, quiet=SILENT)
+errors = Console(stderr=True, markup=False, highlight=False, soft_wrap=True, quiet=MUTE)
+
+
+def _screen() -> Console:
+    """Where a bar is drawn, and lines above it: by another one they would collide."""
+    return console if console.is_terminal else errors
 
 
 class _Group(typer.core.TyperGroup):
@@ -52,14 +58,14 @@ class _Group(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            errors.print(f"error: {error}", style="red", soft_wrap=True)
+            errors.print(f"error: {error}", style="red")
             raise typer.Exit(1) from error
         except (MemoryError, RuntimeError) as error:
             told = any(words in str(error) for words in OUT_OF_MEMORY)
             if not (told or isinstance(error, MemoryError)):
                 raise
             what = "not enough memory; make the batch or the pictures smaller"
-            errors.print(f"error: {what}", style="red", soft_wrap=True)
+            errors.print(f"error: {what}", style="red")
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
             errors.print("stopped", style="red")
@@ -123,14 +129,20 @@ def _progress(title: str, total: int) -> Iterator[Callable[..., None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    hidden = not errors.is_terminal
-    with Progress(*columns, console=errors, transient=True, disable=hidden) as bar:
-        task = bar.add_task(title, total=total)
+    screen = _screen()
+    bar = Progress(
+        *columns, console=screen, transient=True, disable=not screen.is_terminal
+    )
+    task = bar.add_task(title, total=total)
 
-        def advance(done: float, total: float = total, title: str = title) -> None:
-            bar.update(task, completed=done, total=total, description=title)
+    def advance(done: float, total: float = total, title: str = title) -> None:
+        bar.start()  # not before: what is downloaded first has a bar of its own
+        bar.update(task, completed=done, total=total, description=title)
 
+    try:
         yield advance
+    finally:
+        bar.stop()
 
 
 @data_app.command("make")
@@ -200,7 +212,7 @@ def data_check(
         errors.print(f"faults in {folder}: {len(report.faults)}", style="red")
         raise typer.Exit(1)
     sizes = ", ".join(f"{h}x{w} ({n})" for (h, w), n in report.sizes.most_common())
-    console.print(f"{folder}: {len(report.pairs)} pairs, {sizes}", soft_wrap=True)
+    console.print(f"{folder}: {len(report.pairs)} pairs, {sizes}")
     table = Table()
     for column in ("id", "class"):
         table.add_column(column)
@@ -212,7 +224,7 @@ def data_check(
     for class_id, name in ids.items():
         share = report.pixels[class_id] / report.pixels.sum()
         table.add_row(str(class_id), name, f"{100 * share:.3f} %")
-    console.print(table)
+    console.print(table, soft_wrap=False)
     absent = [name for i, name in enumerate(classes.names) if not report.pixels[i]]
     if absent:
         console.print(f"no mask holds {', '.join(absent)}", style="yellow")
@@ -305,7 +317,12 @@ def train(
         typer.Option(help="Also keep the weights of every so many epochs, for --run."),
     ] = Config.keep_every,
     tensorboard: Annotated[
-        Path | None, typer.Option(help="Write the curves for TensorBoard here, too.")
+        Path | None,
+        typer.Option(
+            help="Write the curves for TensorBoard to this folder, too.",
+            file_okay=False,
+            writable=True,
+        ),
     ] = None,
 ) -> None:
     """Train on the train split; a call that was stopped goes on when repeated."""
@@ -390,7 +407,7 @@ def train(
             errors.print("the same call again goes on after the last whole epoch")
             raise
     for fault in run.manifest["skipped"]:
-        console.print(f"left out: {fault}", style="yellow", soft_wrap=True)
+        console.print(f"left out: {fault}", style="yellow")
     if not first:
         console.print("the run had finished before, and nothing was trained")
     console.print(f"run in {out}, best epoch {run.manifest['best_epoch']}")
@@ -408,7 +425,7 @@ def _ctrl_c_ends_the_step() -> Iterator[Callable[[], None]]:
         nonlocal asked
         asked = True
         signal.signal(signal.SIGINT, before)
-        errors.print("stopping after this step; again to stop at once")
+        _screen().print("stopping after this step; again to stop at once")
 
     def end_step() -> None:
         if asked:
@@ -439,12 +456,13 @@ def _tensorboard(folder: Path | None, run: Path) -> Callable[[dict[str, float]],
             "TensorBoard is not installed; 'pip install tensorboard', or leave out "
             "--tensorboard"
         ) from error
-    writer = SummaryWriter(str(folder))
+    # A call that is refused, or finds the run finished, leaves nothing behind.
+    writer = functools.cache(lambda: SummaryWriter(str(folder)))
 
     def write(row: dict[str, float]) -> None:
         for name in row.keys() - {"epoch"}:
-            writer.add_scalar(name, row[name], int(row["epoch"]))
-        writer.flush()
+            writer().add_scalar(name, row[name], int(row["epoch"]))
+        writer().flush()
 
     return write
 
@@ -497,7 +515,7 @@ def evaluate(
     scores |= {"split": split, "pairs": count, "data": str(data), "run": str(run)}
     if out is not None:
         write_json(out, scores)
-    console.print(f"{run} on {data} ({split}, {count} pairs)", soft_wrap=True)
+    console.print(f"{run} on {data} ({split}, {count} pairs)")
     table = Table()
     for column in ("class", "IoU", "Dice"):
         table.add_column(column, justify="left" if column == "class" else "right")
@@ -505,9 +523,9 @@ def evaluate(
         table.add_row(name, *(_number(values[key]) for key in ("iou", "dice")))
     table.add_section()
     table.add_row("mean", _number(scores["miou"]), _number(scores["dice"]))
-    console.print(table)
+    console.print(table, soft_wrap=False)
     for fault in scores["skipped"]:
-        console.print(f"left out: {fault}", style="yellow", soft_wrap=True)
+        console.print(f"left out: {fault}", style="yellow")
     console.print(f"pixel accuracy {_number(scores['pixel_accuracy'])}")
     if scores["lyft_score"] is not None:
         score_text = f"{scores['lyft_score']:.2f}"
@@ -577,7 +595,7 @@ def bench_data_command(out: NumbersFile) -> None:
         (f"consumed by '{numbers['fastest']}' in training", "consumed"),
     ):
         table.add_row(title, f"{numbers[name]:.1f}")
-    console.print(table)
+    console.print(table, soft_wrap=False)
     console.print(f"cached / plain = {numbers['ratio']:.1f}; numbers in {out}")
 
 
@@ -626,7 +644,7 @@ def _print_rows(title: str, rows: list[dict[str, Any]], *measured: str) -> None:
             "x".join(map(str, row["size"])),
             *(f"{row[name]:.1f}" for name in measured),
         )
-    console.print(table)
+    console.print(table, soft_wrap=False)
 
 
 class _Countdown:
@@ -722,7 +740,7 @@ def notebooks(
         table.add_row(outcome.name, f"{outcome.seconds:.1f}", told)
     table.add_section()
     table.add_row("executed now", f"{executed:.1f}", "")
-    console.print(table)
+    console.print(table, soft_wrap=False)
 
 
 @app.command()
@@ -762,9 +780,9 @@ def compare_command(
             told,
             "not asked" if row.tolerance is None else verdict,
         )
-    console.print(table)
+    console.print(table, soft_wrap=False)
     for page, reason in left_out.items():
-        console.print(f"left out: {page}, {reason}", style="yellow", soft_wrap=True)
+        console.print(f"left out: {page}, {reason}", style="yellow")
     apart = [row.name for row in compared if not row.is_within]
     asked = sum(row.tolerance is not None for row in compared)
     console.print(f"{asked - len(apart)} of {asked} numbers within their tolerance")

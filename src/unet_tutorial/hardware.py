@@ -14,13 +14,10 @@ from typing import Any
 
 import platformdirs
 import torch
-from torch import nn
 
 from unet_tutorial.config import Config
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import UserError, check_known
 from unet_tutorial.files import CACHE_REMEDY, locked, read_json, write_json
-from unet_tutorial.models import build_model
-from unet_tutorial.models.unet import UNet
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 MEMORY_FORMATS = {
@@ -46,10 +43,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
         UserError: if what is wanted is not known, or the cache folder cannot be
             written.
     """
-    if wanted not in PRECISIONS:
-        raise UserError(
-            f"precision '{wanted}' is not known: choose one of {', '.join(PRECISIONS)}"
-        )
+    check_known("precision", wanted, PRECISIONS)
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
@@ -125,7 +119,7 @@ def _probe_precision() -> str:
     ways: list[Way] = [(name, torch.channels_last) for name in PRECISIONS[1:]]
 
     def seconds(*shape: int) -> list[float]:
-        return _seconds_per_step(lambda: UNet(num_classes=13), shape, ways)
+        return _seconds_per_step("scratch", 64, shape, ways)
 
     threads = torch.get_num_threads()
     # Where 16 bits are only imitated they take eight times as long, and the pictures
@@ -143,7 +137,8 @@ def _probe_precision() -> str:
 
 def _probe_memory_format(config: Config, precision: str) -> torch.memory_format:
     usual, other = _seconds_per_step(
-        lambda: build_model(config.model, 13, config.base_channels),
+        config.model,
+        config.base_channels,
         (1, 3, *(config.crop or config.size)),  # one image is enough to tell
         [(precision, torch.channels_last), (precision, torch.contiguous_format)],
     )
@@ -152,12 +147,18 @@ def _probe_memory_format(config: Config, precision: str) -> torch.memory_format:
 
 
 def _seconds_per_step(
-    build: Callable[[], nn.Module], shape: tuple[int, ...], ways: list[Way]
+    model_name: str, base_channels: int, shape: tuple[int, ...], ways: list[Way]
 ) -> list[float]:
     """Of training on images of a shape, in turns, in each of the ways."""
+    # Not above: who wants but a loss or a batch would wait for it.
+    from unet_tutorial.models import build_model
+
     with torch.random.fork_rng(devices=[]):
         tried = [
-            (build().to(memory_format=lies), torch.rand(shape).to(memory_format=lies))
+            (
+                build_model(model_name, 13, base_channels).to(memory_format=lies),
+                torch.rand(shape).to(memory_format=lies),
+            )
             for _, lies in ways
         ]
     seconds: list[list[float]] = [[] for _ in ways]

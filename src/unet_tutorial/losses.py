@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import check_known
 from unet_tutorial.processes import add_up, is_shared
 
 LOSS_NAMES = ("dice", "cross-entropy", "both")
@@ -164,10 +164,7 @@ def make_loss(
     Raises:
         UserError: if the name is not known.
     """
-    if name not in LOSS_NAMES:
-        raise UserError(
-            f"loss '{name}' is not known: choose one of {', '.join(LOSS_NAMES)}"
-        )
+    check_known("loss", name, LOSS_NAMES)
     dice = DiceLoss(ignore_index)
     cross_entropy = CrossEntropy(ignore_index, class_weights, label_smoothing)
     if name == "both":

@@ -32,7 +32,7 @@ from unet_tutorial.processes import best_device
 from unet_tutorial.runs import Run, load_weights
 
 # So many images are decoded, or written, at a time.
-AHEAD = 2 * (os.cpu_count() or 1)
+AHEAD = min(2 * (os.cpu_count() or 1), 16)
 
 
 def load_model(run: Run) -> nn.Module:
@@ -51,7 +51,8 @@ class Predictor:
         device: where the network works; by default on a GPU if there is one.
 
     Raises:
-        UserError: if the weights cannot be loaded.
+        UserError: if the weights cannot be loaded, or the cache folder, where the
+            faster precision is kept, cannot be written.
     """
 
     def __init__(self, run: Run, device: torch.device | str | None = None) -> None:

@@ -262,7 +262,8 @@ def load_weights(folder: Path, model: nn.Module, name: str = BEST) -> None:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise UserError(
-            f"{path}: cannot be loaded ({reason_of(error)}); train the run again"
+            f"{path}: cannot be loaded ({reason_of(error)}); delete {folder} and train "
+            "it again"
         ) from error
 
 
@@ -328,8 +329,8 @@ def load_run(folder: Path) -> Run:
         history = pd.read_csv(folder / HISTORY)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(
-            f"{folder}: its {MANIFEST} or {HISTORY} is damaged ({error}); "
-            "train the run again"
+            f"{folder}: its {MANIFEST} or {HISTORY} is damaged ({error}); delete it "
+            "and train the run again"
         ) from error
     return Run(folder, config, classes, manifest, history, weights)
 

@@ -26,7 +26,7 @@ from unet_tutorial.data.batches import Frames, batches, make_augmentation
 from unet_tutorial.data.cache import DecodedSet, open_set
 from unet_tutorial.data.pairs import Pair, join_digests
 from unet_tutorial.data.split import split_pairs
-from unet_tutorial.errors import UserError, reason_of
+from unet_tutorial.errors import UserError, check_known, reason_of
 from unet_tutorial.files import digest_files, locked
 from unet_tutorial.hardware import (
     MEMORY_FORMATS,
@@ -218,7 +218,11 @@ def setup(
         weights_used = load_encoder_weights(model, config.encoder_weights)
     memory_format = memory_format or usual_memory_format(fabric.device)
     model = model.to(memory_format=memory_format)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    # Fused, a step goes through the weights once and not ten times. On a CPU torch does
+    # not choose that by itself, and the many weights of the ResNet34 take long.
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=config.learning_rate, fused=True
+    )
     model, optimizer = fabric.setup(model, optimizer)
     steps = math.ceil(_batches_per_epoch(images, config, fabric) / config.accumulate)
     schedule = make_schedule(config.schedule, optimizer, config.epochs * steps)
@@ -240,10 +244,7 @@ def make_schedule(
     Raises:
         UserError: if the name is not known.
     """
-    if name not in SCHEDULE_NAMES:
-        raise UserError(
-            f"schedule '{name}' is not known: choose cosine, or leave it out"
-        )
+    check_known("schedule", name, SCHEDULE_NAMES)
     rise = max(round(WARM_UP * steps), 1)
 
     def factor(step: int) -> float:
@@ -408,7 +409,8 @@ def fit(
             if the data set was not decoded before.
         on_batch: called with the number of batches trained on and their total in the
             run, after each.
-        on_epoch: called with each row of the history.
+        on_epoch: called with each row of the history; those of epochs that were done
+            before come at once.
 
     Raises:
         UserError: if the configuration, the data or the folder cannot be used, another
@@ -462,6 +464,8 @@ def fit(
                 ) from error
         if fabric.is_global_zero:
             _keep(run_dir, state, config)
+            for row in state.history:  # of a run that goes on
+                on_epoch(row)
         for row in learn(
             state,
             config,
@@ -627,12 +631,7 @@ def _check(config: Config) -> None:
         ("precision", PRECISIONS),
         ("class_weights", (None, "median")),
     ):
-        if getattr(config, name) not in known:
-            raise UserError(
-                f"{name} '{getattr(config, name)}' is not known: choose one of "
-                f"{', '.join(str(choice) for choice in known if choice)}"
-                + (", or leave it out" if None in known else "")
-            )
+        check_known(name, getattr(config, name), known)
     if config.loss == "dice" and (config.class_weights or config.label_smoothing):
         raise UserError(
             "loss 'dice': takes neither class weights nor label smoothing; use "

@@ -9,7 +9,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
 
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import UserError, check_known
 from unet_tutorial.hardware import usual_memory_format
 
 # The statistics of ImageNet, which pretrained encoders expect; a network
@@ -80,11 +80,7 @@ def make_augmentation(
     Raises:
         UserError: if the name is not known, or the crop larger than the size.
     """
-    if name not in AUGMENTATIONS:
-        raise UserError(
-            f"augmentation '{name}' is not known: choose one of "
-            f"{', '.join(AUGMENTATIONS)}"
-        )
+    check_known("augmentation", name, AUGMENTATIONS)
     (height, width), (crop_height, crop_width) = size, crop or size
     if crop_height > height or crop_width > width:
         raise UserError(

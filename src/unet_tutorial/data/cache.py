@@ -1,5 +1,6 @@
 """Decode a data set once, and keep it at the size of training."""
 
+import functools
 import hashlib
 import os
 import shutil
@@ -17,7 +18,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from unet_tutorial.data.batches import Frames
-from unet_tutorial.data.description import read_description
+from unet_tutorial.data.description import FILE_NAME, read_description
 from unet_tutorial.data.pairs import (
     Pair,
     digest_pair,
@@ -151,6 +152,8 @@ def open_set(
 
 def _place(data: Path, size: tuple[int, int], target: str | None) -> Path:
     where = data.resolve()
+    if where.name == FILE_NAME:  # a set may be named by its description or its folder
+        where = where.parent
     name = f"{where.name}-{size[0]}x{size[1]}" + (f"-{target}" if target else "")
     key = hashlib.sha256(os.fsencode(where)).hexdigest()[:12]
     return platformdirs.user_cache_path("unet_tutorial") / f"{name}-{key}"
@@ -167,6 +170,7 @@ def _fingerprint(
     digest = hashlib.sha256(
         repr((VERSION, torchvision.__version__, size, target, chosen.source)).encode()
     )
+    resolved = functools.cache(Path.resolve)  # of the few folders, not of each file
     for pair in pairs:
         for path in (pair.image, pair.mask):
             try:
@@ -174,7 +178,8 @@ def _fingerprint(
                 state = f" {stat.st_size} {stat.st_ctime_ns}\n"
             except OSError:  # told when it is to be decoded
                 state = " missing\n"
-            digest.update(os.fsencode(path.absolute()) + state.encode())
+            digest.update(os.fsencode(resolved(path.parent) / path.name))
+            digest.update(state.encode())
     return digest.hexdigest()
 
 

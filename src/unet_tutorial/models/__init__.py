@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from unet_tutorial.errors import UserError
+from unet_tutorial.errors import check_known
 from unet_tutorial.models.resnet_unet import ResNet34UNet
 from unet_tutorial.models.unet import UNet
 
@@ -22,10 +22,7 @@ def build_model(name: str, num_classes: int, base_channels: int = 16) -> nn.Modu
     Raises:
         UserError: if the name is neither of the two.
     """
+    check_known("model", name, MODEL_NAMES)
     if name == "scratch":
         return UNet(num_classes=num_classes, base_channels=base_channels)
-    if name == "resnet34":
-        return ResNet34UNet(num_classes=num_classes)
-    raise UserError(
-        f"model '{name}' is not known: choose one of {', '.join(MODEL_NAMES)}"
-    )
+    return ResNet34UNet(num_classes=num_classes)
