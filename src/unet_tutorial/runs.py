@@ -389,4 +389,5 @@ def _device_name(device: torch.device | None) -> str:
     # What a CPU can compute at once decides how its sums come out, and how fast.
     capability = torch.backends.cpu.get_cpu_capability()
     kind = "Apple GPU" if device.type == "mps" else f"CPU ({capability})"
-    return f"{kind}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{kind}, {threads} thread{'s' if threads > 1 else ''}"
