@@ -261,22 +261,24 @@ figure = plots.plot_intervals(
 )
 
 # %% [markdown]
-# In the published run stars stand at every kind of value that the loss may see, and many can be left
-# aside:
+# In the published run stars stand at each of the three things that the loss may see. Most readings
+# can be left aside all the same:
 #
 # - *One softmax, and hard answers.* A perfect answer has a loss of 0, or of what the absent classes
 #   add, so that a network that stops at 0.74 would hardly have learned. The numbers alone cannot
 #   exclude that. But below, one softmax takes our network far down in a quarter of the epochs, and
 #   nothing that the report says of its training tells why its network should stop so early.
 # - *A second softmax or a sigmoid with $q = 1$, as a mean over present classes, with absent ones as
-#   lost, or as one set.* Even a perfect answer stays above the last values.
+#   lost, or as one set.* Even a perfect answer stays above the last values. With $q = 2$ so it does
+#   where absent ones are lost.
 # - *A sigmoid with $q = 1$ and absent classes as 0.* The number of classes can move it to the last
 #   values, but its intervals are narrower than every fall in the report,
 #   {result}`10_plateau.smallest_fall:.3f` at the least.
-# - *Classes as one set with $q = 2$.* The last values lie in the middle of the interval, where many
-#   pixels would still be wrong after a hundred epochs.
-# - *A sigmoid with $q = 2$.* For eleven classes it holds what the report says of its network from
-#   scratch, and not the first values of its ResNet34. We know of no library that computes it.
+# - *Classes as one set with $q = 2$.* The last values lie in the middle of the interval or above,
+#   where many pixels would still be wrong after a hundred epochs.
+# - *A sigmoid with $q = 2$.* As a mean over eleven present classes it holds what the report says of
+#   its network from scratch, and not the first values of its ResNet34. We know of no library that
+#   computes it.
 #
 # Two readings are left, and in both **the softmax is taken twice**. One has $q = 1$ and *absent as 0*,
 # as segmentation-models-pytorch has it. With eleven of thirteen classes it runs from
@@ -284,21 +286,20 @@ figure = plots.plot_intervals(
 # {result}`10_plateau.eleven.perfect:.3f` for a perfect answer, and the report's network from scratch
 # goes from {result}`report.scratch.first:.3f` to {result}`report.scratch.last:.3f`: most of it. Its
 # ResNet34 begins above the interval, in training and in validation, and its training losses lie
-# farther apart than the interval is wide. A network that answers wrongly does a little worse than a
-# uniform guess, other pictures have other shares, and what is printed may be the loss of a single
-# batch; still, this reading does not explain those values.
+# farther apart than the interval is wide.
 #
 # The other one has $q = 2$. As a mean over the classes that are present it runs, for eleven, from
 # {result}`10_plateau.squared_eleven.uniform:.3f` to {result}`10_plateau.squared_eleven.perfect:.3f`,
 # and holds all six values. (With absent classes as 0 it holds them for twelve classes, the last ones
-# farther from the end.) It needs a loss that somebody wrote by hand, where the first needs a call of a
-# library. So the values speak for the second, and what is usual for the first.
+# farther from the end.) It needs a loss that somebody wrote, where the first is a call of a library.
+#
+# An interval says what can be, and not what a training does. So we ask the trainings.
 #
 # ```{admonition} Readings, not a proof
 # :class: note
-# The report's code is not public. What is shown here is that these readings fit its
-# values, and that the other ones we thought of fit worse. The number of classes in its batches is our
-# inference as well.
+# The report's code is not public. What is shown here is which readings its values admit, and that
+# the other ones we thought of fit worse. The number of classes in its batches is our inference as
+# well.
 # ```
 #
 # ## Trained as in the report
@@ -413,7 +414,10 @@ figure = plots.plot_losses(
 )
 
 # %% [markdown]
-# Now the first of them beside the network with one softmax. How much of the scale does each loss use,
+# In the published run, with absent classes as 0, the first lies on its line and the last a little
+# below it. The squared loss begins far above the first and ends as near to the last.
+#
+# Now the reading with absent classes as 0 beside the network with one softmax. How much of the scale does each loss use,
 # and which network answers better?
 
 # %% mystnb={"image": {"alt": "Above, the training and validation losses over the epochs for the softmax taken twice, in a narrow band, and for the softmax taken once, which fall far. Below, the validation mIoU of both networks."}, "figure": {"caption": "The U-Net from scratch, trained with the softmax taken twice (absent classes as 0) and once.", "name": "fig-plateau"}}
@@ -480,26 +484,34 @@ save_results(
 # {result}`10_plateau.squared.first.train_loss:.4f` to
 # {result}`10_plateau.squared.last.train_loss:.4f`, which lie
 # {result}`10_plateau.off_first.squared:.3f` and {result}`10_plateau.off_last.squared:.3f` from the
-# report's.
+# report's. In the published run the first reading has both values of this network, the second only
+# the last.
 #
-# The number of classes was chosen, and it moves both values alike. What does not depend on it is
-# the fall from the first to the last. The report's for this network is the smallest of its three,
-# {result}`10_plateau.smallest_fall:.3f`, and that of the published run is a little smaller still:
-# it comes close to the report's curve and does not make its whole fall. Our validation loss goes
-# from {result}`10_plateau.twice.first.val_loss:.4f` to
+# The number of classes was chosen, and with absent ones as 0 it moves both values alike. What does
+# not depend on it is the fall from the first to the last. The report's for this network is the
+# smallest of its three, {result}`10_plateau.smallest_fall:.3f`, and that of the published run is a
+# little smaller still: it comes close to the report's curve and does not make its whole fall. Our
+# validation loss goes from {result}`10_plateau.twice.first.val_loss:.4f` to
 # {result}`10_plateau.twice.last.val_loss:.4f`; the report gives none for this network.
 #
-# The ResNet34 does not begin as high as the report's. The mean of its first epoch is
-# {result}`10_plateau.resnet34.first.train_loss:.4f` in training and
-# {result}`10_plateau.resnet34.first.val_loss:.4f` in validation, where the report has
-# {result}`report.resnet34.first:.4f` and {result}`report.resnet34.val_first:.4f`; after
-# {result}`10_plateau.resnet34.epochs` epochs they are
+# For the ResNet34 it is the other way round. The report begins with
+# {result}`report.resnet34.first:.4f` in training and {result}`report.resnet34.val_first:.4f` in
+# validation. Ours begins with {result}`10_plateau.resnet34.first.train_loss:.4f` and
+# {result}`10_plateau.resnet34.first.val_loss:.4f` with absent classes as 0, and with
+# {result}`10_plateau.squared_resnet34.first.train_loss:.4f` and
+# {result}`10_plateau.squared_resnet34.first.val_loss:.4f` with squares; after
+# {result}`10_plateau.resnet34.epochs` epochs its training losses are
 # {result}`10_plateau.resnet34.last.train_loss:.4f` and
-# {result}`10_plateau.resnet34.last.val_loss:.4f`. In the published run the validation losses of the
-# first epoch lie near each other, the training losses do not. With one picture at a time an epoch has
-# many steps, and most of its mean is of a network that has learned already. With larger batches more
-# of it would be of the beginning, where a network that is wrong and sure of it does worse than a
-# uniform guess. That would fit; it is not shown here.
+# {result}`10_plateau.squared_resnet34.last.train_loss:.4f`. In the published run the squared loss
+# begins near the report's, and the other one below it.
+#
+# So neither reading has all of the report's values in our setting. Batch, size and pictures of the
+# report are not known, and they move the first epoch most: with one picture at a time an epoch has
+# many steps, and most of its mean is of a network that has learned already. With the ResNet34 they
+# matter in another way, too. At this size its deepest features have two by two positions, so that
+# with one picture batch normalisation takes mean and variance over four values, which is not what
+# one would choose. What both readings share, the second softmax, explains where the losses end. How
+# the classes were put together the numbers do not tell.
 #
 # While that loss hardly moves, the network learns: its validation mIoU goes from
 # {result}`10_plateau.twice.first.val_miou:.3f` to
